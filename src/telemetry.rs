@@ -1,0 +1,26 @@
+//! (skeleton) The telemetry's configuration; the rest is under construction.
+
+use std::path::PathBuf;
+
+/// What `[telemetry]` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// A filter as `RUST_LOG` takes it, such as `info` or `ficus=debug,warn`.
+    pub log: String,
+    pub format: Format,
+    pub access_log: AccessLog,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Text,
+}
+
+/// Where the one line a request goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AccessLog {
+    Stdout,
+    File(PathBuf),
+    Off,
+}
