@@ -24,3 +24,13 @@ pub enum AccessLog {
     File(PathBuf),
     Off,
 }
+
+/// Every metric of the process, as handles that are resolved before they are needed.
+pub struct Metrics {}
+
+impl Metrics {
+    /// OpenMetrics text.
+    pub fn encode(&self) -> String {
+        String::new()
+    }
+}

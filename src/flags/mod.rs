@@ -56,3 +56,31 @@ pub enum ColdStart {
     /// Everything to legacy, because the operator said so.
     Legacy,
 }
+
+pub mod local;
+
+/// The handle on this process's control state.
+#[derive(Clone)]
+pub struct Flags {}
+
+impl Flags {
+    /// Whether there is a snapshot to decide by.
+    pub fn is_ready(&self) -> bool {
+        false
+    }
+
+    /// The revision of the snapshot in force.
+    pub fn revision(&self) -> crate::ids::Revision {
+        crate::ids::Revision(0)
+    }
+
+    /// Seconds since the database last confirmed that the snapshot is current. `None`: never yet.
+    pub fn age(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Rolls back on this proxy alone: in memory at once, on disk before this returns, home to the database when it is back.
+    pub async fn roll_back_locally(&self, _scope: local::LocalScope, _actor: &str, _reason: &str) -> anyhow::Result<local::LocalApplied> {
+        anyhow::bail!("under construction")
+    }
+}

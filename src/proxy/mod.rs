@@ -1,5 +1,7 @@
 //! (skeleton) The proxy's configuration; the rest is under construction.
 
+pub mod explain;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
