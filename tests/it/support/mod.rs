@@ -11,4 +11,4 @@
 
 mod database;
 
-pub use database::{Cluster, Database};
+pub use database::{Cluster, Database, scratch_folder};
