@@ -13,7 +13,9 @@ class CampaignController extends Controller
     /** Sends, within the request. That it is a GET is the application's history, and its danger. */
     public function send(Request $request, CampaignMailer $mailer, int $campaign, int $template)
     {
-        $log = $mailer->send($this->find(Campaign::class, $campaign, $request), $this->find(TemplateBuilder::class, $template, $request));
+        $found = $this->find(Campaign::class, $campaign, $request);
+        abort_unless($found->type === 'email', 422, 'the campaign has another channel');
+        $log = $mailer->send($found, $this->find(TemplateBuilder::class, $template, $request));
 
         return $this->wantsPage($request)
             ? redirect("/dashboard/campaigns/$campaign")->with('notice', "{$log->sent} sent, {$log->failed} failed, {$log->skipped} skipped.")

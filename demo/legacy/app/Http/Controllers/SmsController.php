@@ -12,7 +12,9 @@ class SmsController extends Controller
 {
     public function send(Request $request, CampaignTexter $texter, int $campaign, int $template, string $gateway)
     {
-        $log = $texter->send($this->find(Campaign::class, $campaign, $request), $this->find(SmsBuilder::class, $template, $request), $gateway);
+        $found = $this->find(Campaign::class, $campaign, $request);
+        abort_unless($found->type === 'sms', 422, 'the campaign has another channel');
+        $log = $texter->send($found, $this->find(SmsBuilder::class, $template, $request), $gateway);
 
         return $this->wantsPage($request)
             ? redirect("/dashboard/campaigns/$campaign")->with('notice', "{$log->sent} queued, {$log->failed} failed, {$log->skipped} skipped.")
