@@ -33,7 +33,7 @@ pub fn router(ficus: PgPool, legacy: PgPool) -> Router {
         // The router knows no prefix inside a segment: `send` takes "campaign-7" apart.
         .route(
             "/campaign/send-email/{campaign}/{template}",
-            get(send::accept_campaign),
+            get(send::accept_campaign).head(send::refuse_head),
         )
         .route("/campaign/schedule-emails", get(schedule::list_emails))
         .with_state(Databases { ficus, legacy });

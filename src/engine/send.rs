@@ -76,6 +76,14 @@ pub async fn accept_campaign(
     ))
 }
 
+/// A GET that sends is what legacy's clients rely on; nobody relies on a HEAD that does, and link checkers ask with it.
+pub async fn refuse_head() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "a send is asked for with GET",
+    )
+}
+
 fn id_after(prefix: &str, segment: &str) -> Result<i64, Problem> {
     match segment.strip_prefix(prefix) {
         Some(id) => id_in_path(id),

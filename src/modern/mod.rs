@@ -56,8 +56,9 @@ pub fn id_in_path(text: &str) -> Result<i64, Problem> {
 async fn no_route(uri: Uri) -> Response {
     let path = uri.path();
     let bare = path.trim_end_matches('/');
-    // "//host/" without its last slash would lead the browser to another host.
-    if bare.len() < path.len() && !bare.is_empty() && !path.starts_with("//") {
+    // "//host/" without its last slash would lead the browser to another host; to a browser "\\" is a slash too.
+    let leads_away = path.starts_with("//") || path.starts_with("/\\");
+    if bare.len() < path.len() && !bare.is_empty() && !leads_away {
         let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
         return Redirect::permanent(&format!("{bare}{query}")).into_response();
     }
@@ -93,7 +94,7 @@ mod tests {
             location(&redirect).as_deref(),
             Some("/dashboard/campaigns?page=2")
         );
-        for path in ["/nothing", "/", "//elsewhere.test/"] {
+        for path in ["/nothing", "/", "//elsewhere.test/", "/\\elsewhere.test/"] {
             let response = no_route(path.parse().unwrap()).await;
             assert_eq!(
                 (response.status(), location(&response)),
