@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::decide::Caller;
 use super::local::Pins;
 use super::table::{Row, Table};
 use super::{Effect, State};
@@ -273,6 +274,11 @@ impl Snapshot {
             .put(Tenant::new(id, facts).with_planes(low, high), |t| {
                 t.id == id
             });
+    }
+
+    /// Whether a local rollback covers a request.
+    pub fn is_rolled_back_locally(&self, capability: &str, caller: Caller<'_>) -> bool {
+        self.local.covers(capability, caller)
     }
 
     pub(super) fn with_local(&self, local: Pins) -> Self {

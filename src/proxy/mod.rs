@@ -1,6 +1,15 @@
-//! (skeleton) The proxy's configuration; the rest is under construction.
+//! The proxy: routes by flag, forwards, and answers for what an upstream cannot.
+//!
+//! This file holds the configuration and puts the pingora service together; a request's life is [`gateway`].
 
+pub mod access_log;
+pub mod edge;
 pub mod explain;
+pub mod gateway;
+pub mod headers;
+pub mod refusal;
+pub mod routes;
+pub mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
