@@ -16,6 +16,16 @@ use super::Upstream as Config;
 /// A name is looked up again this often; an address that stops resolving keeps its last answer.
 pub const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 
+/// A peer that vanished without a word is noticed within a minute.
+pub fn keepalive() -> TcpKeepalive {
+    TcpKeepalive {
+        idle: Duration::from_secs(30),
+        interval: Duration::from_secs(10),
+        count: 3,
+        user_timeout: Duration::from_secs(60),
+    }
+}
+
 pub struct Upstream {
     pub name: String,
     pub config: Config,
@@ -71,8 +81,7 @@ impl Upstream {
         options.write_timeout = Some(self.config.write_timeout);
         options.idle_timeout = Some(self.config.idle_timeout);
         // A peer that vanished without a word is noticed within a minute.
-        options.tcp_keepalive =
-            Some(TcpKeepalive { idle: Duration::from_secs(30), interval: Duration::from_secs(10), count: 3, user_timeout: Duration::from_secs(60) });
+        options.tcp_keepalive = Some(keepalive());
         self.peer.store(Some(Arc::new(peer)));
     }
 
