@@ -24,9 +24,9 @@ pub mod flags;
 pub mod identity;
 pub mod proxy;
 
+pub mod control;
 pub mod db;
 pub mod rollout;
-pub mod control;
 
 pub mod dashboard;
 pub mod engine;

@@ -80,7 +80,12 @@ impl Flags {
     }
 
     /// Rolls back on this proxy alone: in memory at once, on disk before this returns, home to the database when it is back.
-    pub async fn roll_back_locally(&self, _scope: local::LocalScope, _actor: &str, _reason: &str) -> anyhow::Result<local::LocalApplied> {
+    pub async fn roll_back_locally(
+        &self,
+        _scope: local::LocalScope,
+        _actor: &str,
+        _reason: &str,
+    ) -> anyhow::Result<local::LocalApplied> {
         anyhow::bail!("under construction")
     }
 }
