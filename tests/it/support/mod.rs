@@ -1,0 +1,14 @@
+//! What the tests stand on: databases and servers of their own.
+//!
+//! Its own folder, so that a test shows only what matters to it.
+
+// Each of these has its first user in another branch of the tree of tests.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each item is used by some of the tests, and the lint looks at all of them together"
+)]
+
+mod database;
+
+pub use database::{Cluster, Database};
