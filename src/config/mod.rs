@@ -3,6 +3,7 @@
 //! Its own folder, because the features only say what they need and this says where it comes from.
 //! `config/default.toml` documents every key.
 
+mod address;
 mod check;
 mod fault;
 mod layers;
@@ -14,6 +15,7 @@ mod section;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod value;
 mod watch;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fault::suggestion;
 use super::section::Section;
-use super::value;
+use super::{address, value};
 use crate::flags::{Effect, Side};
 use crate::proxy::{Capability, Config, Limits, Route, RouteTarget, Timeouts, Upstream};
 
@@ -60,11 +60,11 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
         ));
     }
 
-    let listen = proxy.list("listen", value::socket_address);
+    let listen = proxy.list("listen", address::socket_address);
     if listen.as_ref().is_some_and(Vec::is_empty) {
         proxy.fault("listen", "expected at least one address");
     }
-    let trusted_proxies = proxy.list("trusted_proxies", value::network);
+    let trusted_proxies = proxy.list("trusted_proxies", address::network);
     let threads = proxy.count("threads", 0..=1024);
     let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
     let limits = read_limits(proxy.section("limits"));
@@ -173,7 +173,7 @@ fn read_upstream(mut section: Section<'_, '_>) -> Option<Upstream> {
     let origin = if section.is_defaults() {
         None
     } else {
-        section.text("url", value::origin)
+        section.text("url", address::origin)
     };
     let connect_timeout = section.duration("connect_timeout", MILLISECOND..=HOUR);
     let read_timeout = section.duration("read_timeout", MILLISECOND..=HOUR);
@@ -220,7 +220,7 @@ fn read_route(
     upstreams: &BTreeSet<String>,
 ) -> Option<Route> {
     let methods = section.list("methods", value::method);
-    let host = section.optional("host", value::host);
+    let host = section.optional("host", address::host);
     if section.is_defaults() {
         section.finish();
         return None;
