@@ -46,10 +46,19 @@ struct Held {
 
 /// Routes of one host and method that no route table can hold together. A route without methods is in a table of its
 /// own, which the proxy asks when that of the request's method has no answer; so it is with hosts.
-pub fn conflicting_routes(routes: &[Route]) -> Vec<Fault> {
+/// `None` is a route with faults of its own, which is left out and keeps its place.
+pub fn conflicting_routes(routes: &[Option<Route>]) -> Vec<Fault> {
     let mut tables: BTreeMap<(Option<&str>, Option<&str>), Held> = BTreeMap::new();
     let mut faults = Vec::new();
-    for (index, route) in routes.iter().enumerate() {
+    let paths: Vec<&str> = routes
+        .iter()
+        .map(|route| route.as_ref().map_or("", |route| route.path.as_str()))
+        .collect();
+    let read = routes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, route)| Some((index, route.as_ref()?)));
+    for (index, route) in read {
         let methods: Vec<Option<&str>> = match route.methods.as_slice() {
             [] => vec![None],
             methods => methods.iter().map(|method| Some(method.as_str())).collect(),
@@ -64,22 +73,22 @@ pub fn conflicting_routes(routes: &[Route]) -> Vec<Fault> {
             let first = held
                 .routes
                 .iter()
-                .find(|earlier| conflict(&routes[**earlier].path, &route.path));
+                .find(|earlier| conflict(paths[**earlier], paths[index]));
             // Three routes may conflict of which no two do: any of them leads the reader there.
             rival = rival.or(first.or(held.routes.last()).copied());
         }
         if let Some(rival) = rival {
-            faults.push(conflict_fault(routes, index, rival));
+            faults.push(conflict_fault(&paths, index, rival));
         }
     }
     faults
 }
 
-fn conflict_fault(routes: &[Route], index: usize, rival: usize) -> Fault {
+fn conflict_fault(paths: &[&str], index: usize, rival: usize) -> Fault {
     if rival == index {
         return Fault::new(format!("route[{index}].methods"), "has a method twice");
     }
-    let (other, path) = (&routes[rival].path, &routes[index].path);
+    let (other, path) = (paths[rival], paths[index]);
     let problem = format!(
         "conflicts with route[{rival}], {other:?}, of the same host and methods (got {path:?})"
     );

@@ -3,6 +3,7 @@
 //! Its own file, because these name one another: a route its capability, a capability its upstreams.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::fault::suggestion;
@@ -32,9 +33,13 @@ pub struct ProxySections<'r, 'e> {
     pub routes: Vec<Section<'r, 'e>>,
 }
 
-/// The proxy's configuration, and whether `legacy` is among the upstreams and anything needs it.
+/// The proxy's configuration, and what the rules between sections need of it even where it has faults.
 pub struct ProxyRead {
     pub config: Option<Config>,
+    pub listen: Option<Vec<SocketAddr>>,
+    /// In the order of the file; `None` has faults of its own.
+    pub routes: Vec<Option<Route>>,
+    /// Whether `legacy` is among the upstreams, and whether anything needs it.
     pub has_legacy: bool,
     pub needs_legacy: bool,
 }
@@ -82,7 +87,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
 
     let config = || {
         Some(Config {
-            listen: listen?,
+            listen: listen.clone()?,
             trusted_proxies: trusted_proxies?,
             threads: usize::try_from(threads?).ok()?,
             drain: drain?,
@@ -90,11 +95,13 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             timeouts: timeouts?,
             upstreams: upstreams?,
             capabilities: capabilities?,
-            routes: routes.into_iter().collect::<Option<_>>()?,
+            routes: routes.iter().cloned().collect::<Option<_>>()?,
         })
     };
     ProxyRead {
         config: config(),
+        listen,
+        routes,
         has_legacy,
         needs_legacy,
     }

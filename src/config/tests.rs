@@ -214,6 +214,36 @@ fn every_fault_is_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn faults_across_sections_are_told_together_with_those_within() {
+    let text = "
+        [proxy]
+        threads = -1
+        listen = [\"127.0.0.1:8090\"]
+        [[route]]
+        path = \"bad\"
+        side = \"legacy\"
+        [[route]]
+        path = \"/a\"
+        side = \"legacy\"
+        [[route]]
+        path = \"/a\"
+        side = \"legacy\"
+    ";
+    let faults = Config::parse(text, environment(&[])).expect_err("faults");
+    let keys: Vec<&str> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "proxy.threads",
+            "route[0].path",
+            "route[2].path",
+            "control.listen",
+            "upstream.legacy"
+        ]
+    );
+}
+
+#[test]
 fn a_full_file_is_read_as_it_is_written() {
     let config = valid("full");
     let modern = &config.proxy.upstreams["modern"];
@@ -328,25 +358,6 @@ fn the_environment_alone_makes_a_transparent_proxy() {
         ),
         (0, false, 1)
     );
-}
-
-#[test]
-fn a_secret_comes_from_a_file_that_the_file_or_the_environment_names() {
-    let secret = tempfile::NamedTempFile::new().expect("scratch file");
-    std::fs::write(secret.path(), "postgres://ficus:geheim@db/ficus\n").expect("write");
-    let path = secret.path().to_string_lossy();
-    let by_file = Config::parse(
-        &format!("[database]\nurl = {{ file = \"{path}\" }}"),
-        environment(&[]),
-    )
-    .expect("valid");
-    let by_variable =
-        Config::parse("", environment(&[("FICUS__DATABASE__URL__FILE", &path)])).expect("valid");
-    assert_eq!(
-        by_file.database.url.reveal(),
-        "postgres://ficus:geheim@db/ficus"
-    );
-    assert_eq!(by_variable, by_file);
 }
 
 #[test]

@@ -181,6 +181,19 @@ mod tests {
         next(watch).await.expect("a valid change").proxy.threads
     }
 
+    #[test]
+    fn a_look_at_a_file_is_no_change_and_the_end_of_a_write_is() {
+        assert!(!is_change(EventKind::Access(AccessKind::Open(
+            AccessMode::Read
+        ))));
+        assert!(!is_change(EventKind::Access(AccessKind::Close(
+            AccessMode::Read
+        ))));
+        assert!(is_change(EventKind::Access(AccessKind::Close(
+            AccessMode::Write
+        ))));
+    }
+
     #[tokio::test]
     async fn a_change_in_place_gives_the_new_configuration() {
         let (_folder, file) = folder_with(&valid(1));
