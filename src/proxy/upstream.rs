@@ -38,7 +38,14 @@ pub struct Upstream {
 impl Upstream {
     pub fn new(name: &str, config: &Config) -> Self {
         let default_port = if config.tls { 443 } else { 80 };
-        let authority = if config.port == default_port { config.host.clone() } else { format!("{}:{}", config.host, config.port) };
+        let host = match config.host.contains(':') {
+            true => format!("[{}]", config.host),
+            false => config.host.clone(),
+        };
+        let authority = match config.port == default_port {
+            true => host,
+            false => format!("{host}:{}", config.port),
+        };
         let upstream = Self {
             name: name.to_owned(),
             config: config.clone(),
@@ -53,7 +60,7 @@ impl Upstream {
     }
 
     fn literal(&self) -> Option<std::net::IpAddr> {
-        self.config.host.trim_matches(['[', ']']).parse().ok()
+        self.config.host.parse().ok()
     }
 
     /// Whether the host is a name that has to be looked up.
