@@ -3,5 +3,6 @@
 //! One binary, because linking is what integration tests cost most, and because they share one server.
 
 mod embedded;
+mod identity;
 mod schema;
 mod support;
