@@ -82,8 +82,12 @@ impl Opener {
         let length = STANDARD
             .decode_slice(text, &mut json)
             .map_err(|_| Unresolved::Malformed)?;
-        let sealed: Sealed<'_> =
-            serde_json::from_slice(&json[..length]).map_err(|_| Unresolved::Malformed)?;
+        let json = &json[..length];
+        // One spelling a cookie: a changed padding character may decode to white space, which JSON allows at its end.
+        if json.last() != Some(&b'}') {
+            return Err(Unresolved::Malformed);
+        }
+        let sealed: Sealed<'_> = serde_json::from_slice(json).map_err(|_| Unresolved::Malformed)?;
         // A tag belongs to GCM, whose texts carry no MAC.
         if !sealed.tag.is_empty() {
             return Err(Unresolved::Malformed);
@@ -206,6 +210,16 @@ pub(in crate::identity) mod tests {
             )),
             Err(Unresolved::Malformed)
         );
+    }
+
+    #[test]
+    fn padding_that_turns_into_white_space_is_refused() {
+        let text = envelope("AAECAwQFBgcICQoLDA0ODw==", HUNTER2, HUNTER2_MAC, "");
+        let json = STANDARD.decode(text).unwrap();
+        for space in [b' ', b'\t', b'\n', b'\r'] {
+            let padded = STANDARD.encode([&json[..], &[space]].concat());
+            assert_eq!(open(&padded), Err(Unresolved::Malformed));
+        }
     }
 
     #[test]
