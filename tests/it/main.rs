@@ -5,5 +5,6 @@
 mod dashboard;
 mod embedded;
 mod engine;
+mod identity;
 mod schema;
 mod support;
