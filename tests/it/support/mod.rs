@@ -12,4 +12,4 @@
 mod database;
 pub mod modern;
 
-pub use database::{Cluster, Database};
+pub use database::{Cluster, Database, scratch_folder};
