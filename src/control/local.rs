@@ -56,8 +56,15 @@ async fn roll_back(
     Body(body): Body<RollbackBody>,
 ) -> Result<Json<Written>, Problem> {
     let start = Instant::now();
-    let actor = headers.get(ACTOR).and_then(|name| name.to_str().ok()).unwrap_or("local").to_owned();
-    let how = body.checked(Caller { actor, source: "local".to_owned() })?;
+    let actor = headers
+        .get(ACTOR)
+        .and_then(|name| name.to_str().ok())
+        .unwrap_or("local")
+        .to_owned();
+    let how = body.checked(Caller {
+        actor,
+        source: "local".to_owned(),
+    })?;
     let scope = match body.scope()? {
         Scope::Tenants(tenants) => LocalScope::Tenants(tenants),
         Scope::Capability(name) => LocalScope::Capability(name),
@@ -65,10 +72,15 @@ async fn roll_back(
     };
     let terms = &how.terms;
     if terms.dry_run || terms.expect_revision.is_some() {
-        return Err(Problem::invalid("a local rollback takes neither `dry_run` nor `expect_revision`: it has no database to compare with"));
+        return Err(Problem::invalid(
+            "a local rollback takes neither `dry_run` nor `expect_revision`: it has no database to compare with",
+        ));
     }
     let reason = terms.author.reason.as_deref().unwrap_or("");
-    let applied = local.flags.roll_back_locally(scope, &terms.author.actor, reason).await;
+    let applied = local
+        .flags
+        .roll_back_locally(scope, &terms.author.actor, reason)
+        .await;
     let applied = applied.map_err(|fault| Problem::invalid(format!("{fault:#}")))?;
     let revision = local.flags.revision();
     let proxy = Proxy {

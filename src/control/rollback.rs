@@ -37,12 +37,14 @@ impl RollbackBody {
         match (self.tenants.as_slice(), &self.capability, self.all) {
             ([], Some(capability), false) => Ok(Scope::Capability(capability.clone())),
             ([], None, true) => Ok(Scope::All),
-            ([_, ..], None, false) if self.tenants.len() > MAX_TENANTS => {
-                Err(Problem::invalid(format!("a rollback names {MAX_TENANTS} tenants at most"))
-                    .hint("roll back the capability"))
-            }
+            ([_, ..], None, false) if self.tenants.len() > MAX_TENANTS => Err(Problem::invalid(
+                format!("a rollback names {MAX_TENANTS} tenants at most"),
+            )
+            .hint("roll back the capability")),
             (tenants @ [_, ..], None, false) => Ok(Scope::Tenants(tenants.to_vec())),
-            _ => Err(Problem::invalid("expected exactly one of `tenants`, `capability` and `all`")),
+            _ => Err(Problem::invalid(
+                "expected exactly one of `tenants`, `capability` and `all`",
+            )),
         }
     }
 

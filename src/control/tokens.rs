@@ -32,7 +32,12 @@ pub(super) async fn create(
     Body(body): Body<CreateBody>,
 ) -> Result<Response, Problem> {
     let token = rollout::create_token(&state.db, &body.name, body.role).await?;
-    tracing::info!(name = body.name, role = body.role.as_str(), by = caller.actor, "token made");
+    tracing::info!(
+        name = body.name,
+        role = body.role.as_str(),
+        by = caller.actor,
+        "token made"
+    );
     let answer = Json(json!({ "name": body.name, "role": body.role, "token": token.reveal() }));
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], answer).into_response())
 }
