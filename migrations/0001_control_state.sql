@@ -51,7 +51,7 @@ create table ficus.tenant (
     constraint tenant_pkey primary key (id),
     constraint tenant_id_positive check (id > 0),
     constraint tenant_slug_key unique (slug),
-    constraint tenant_slug_form check (slug ~ '^[a-z_.-][a-z0-9_.-]{0,62}$'),
+    constraint tenant_slug_form check (ficus.is_name(slug)),
     constraint tenant_class_known check (class in ('internal', 'low', 'medium', 'high'))
 );
 comment on table ficus.tenant is 'A customer of the legacy application; id is its owner_id there.';

@@ -30,7 +30,7 @@ pub enum TenantRef {
 /// The text is no tenant: neither a positive number nor a slug.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{0:?} names no tenant: expected a positive number, or a slug of a-z, 0-9, '-', '_' and '.' that does not begin with a digit"
+    "{0:?} names no tenant: expected a positive number, or a slug of a-z, 0-9, '-', '_' and '.' that begins with a letter"
 )]
 pub struct BadTenantRef(String);
 
@@ -55,12 +55,14 @@ impl FromStr for TenantRef {
     }
 }
 
-/// A slug: 1 to 63 bytes of `a-z 0-9 - _ .`, not beginning with a digit, so that no slug reads as an id.
+/// A slug: 1 to 63 bytes of `a-z 0-9 - _ .` that begin with a letter, so that no slug reads as an id.
 /// The same rule stands as a check on `ficus.tenant.slug`.
 pub fn is_slug(text: &str) -> bool {
     let fits =
         |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-    (1..=63).contains(&text.len()) && text.bytes().all(fits) && !text.as_bytes()[0].is_ascii_digit()
+    (1..=63).contains(&text.len())
+        && text.bytes().all(fits)
+        && text.as_bytes()[0].is_ascii_lowercase()
 }
 
 impl fmt::Display for TenantRef {

@@ -18,6 +18,7 @@
 //! # The modules, in reading order
 
 pub mod ids;
+pub mod problem;
 pub mod secret;
 
 pub mod flags;
@@ -28,6 +29,7 @@ pub mod control;
 pub mod db;
 pub mod rollout;
 
+pub mod modern;
 pub mod dashboard;
 pub mod engine;
 

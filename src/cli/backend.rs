@@ -18,6 +18,7 @@ use tower::ServiceExt;
 use super::Globals;
 use super::exit::Failure;
 use crate::control::{Caller, Problem, direct_router};
+use crate::rollout::Source;
 
 /// For the connection to the API or to the socket.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -235,7 +236,7 @@ fn direct(global: &Globals) -> Result<Backend, Failure> {
         pool,
         Caller {
             actor: login(),
-            source: "direct".to_owned(),
+            source: Source::Direct,
         },
     )))
 }

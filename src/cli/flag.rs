@@ -216,7 +216,7 @@ fn table(client: &Client<'_>, flags: &[Flag]) -> String {
             flag.tenant.to_string(),
             or_dash(flag.slug.as_ref()),
             flag.capability.clone(),
-            flag.state.as_str().to_owned(),
+            flag.state.0.as_str().to_owned(),
             flag.revision.to_string(),
             or_dash(flag.changed_at.map(|at| at.format("%F %T").to_string())),
         ]

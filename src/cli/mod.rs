@@ -6,6 +6,7 @@
 mod audit;
 mod backend;
 mod capability;
+mod check;
 mod exit;
 mod explain;
 mod flag;
@@ -141,9 +142,9 @@ pub fn run() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let output = Output::new(global.output, global.no_color);
     let outcome = match command {
-        Command::Serve(args) => crate::app::serve(args).map_err(Failure::from),
-        Command::Check(args) => crate::app::check(args).map_err(Failure::from),
-        Command::Demo(args) => crate::app::demo(args).map_err(Failure::from),
+        Command::Serve(args) => crate::app::serve(args.into()).map_err(Failure::from),
+        Command::Check(args) => check::run(&output, args),
+        Command::Demo(args) => serve::demo(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ficus", &mut script);

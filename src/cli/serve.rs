@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::app::{Role, Serve};
+use crate::flags::ColdStart;
+
 #[derive(Clone, Debug, Default, Args)]
 #[command(after_help = "Examples:
   ficus serve --embedded --legacy http://127.0.0.1:8000
@@ -52,6 +55,30 @@ pub enum ColdStartArg {
     Legacy,
 }
 
+impl From<ServeArgs> for Serve {
+    fn from(args: ServeArgs) -> Self {
+        let role = |role: &ProcessRole| match role {
+            ProcessRole::Proxy => Role::Proxy,
+            ProcessRole::Control => Role::Control,
+            ProcessRole::Engine => Role::Engine,
+            ProcessRole::Dashboard => Role::Dashboard,
+        };
+        let roles = if args.roles.is_empty() { Role::ALL.into() } else { args.roles.iter().map(role).collect() };
+        Self {
+            config: args.config,
+            roles,
+            embedded: args.embedded,
+            legacy: args.legacy,
+            listen: args.listen,
+            state_dir: args.state_dir,
+            cold_start: args.cold_start.map(|what| match what {
+                ColdStartArg::Refuse => ColdStart::Refuse,
+                ColdStartArg::Legacy => ColdStart::Legacy,
+            }),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, Args)]
 #[command(after_help = "Example:\n  ficus check --config /etc/ficus/ficus.toml")]
 pub struct CheckArgs {
@@ -66,4 +93,9 @@ pub struct DemoArgs {
     /// Verify every step, then exit with 0 or 1
     #[arg(long)]
     pub check: bool,
+}
+
+/// (placeholder) Until the demo is there.
+pub fn demo(_args: DemoArgs) -> Result<std::process::ExitCode, super::exit::Failure> {
+    Err(anyhow::anyhow!("the demo is not part of this build; use `make demo`").into())
 }

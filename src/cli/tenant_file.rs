@@ -39,8 +39,8 @@ pub fn parse(text: &[u8]) -> Result<Vec<NewTenant>, Vec<LineFault>> {
     let (mut tenants, mut lines, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     for record in reader.records() {
         let line = match &record {
-            Ok(record) => record.position().map_or(0, csv::Position::line),
-            Err(fault) => fault.position().map_or(0, csv::Position::line),
+            Ok(record) => record.position().map_or(0, |at| line_at(text, at)),
+            Err(fault) => fault.position().map_or(0, |at| line_at(text, at)),
         };
         match record
             .map_err(|_| "the line is no UTF-8".to_owned())
@@ -88,6 +88,13 @@ fn tenant(record: &StringRecord) -> Result<NewTenant, String> {
         name: record[2].to_owned(),
         class: class(&record[3])?,
     })
+}
+
+/// The line on which a record's first field stands: the reader counts it from the blank lines before.
+fn line_at(text: &[u8], at: &csv::Position) -> u64 {
+    let rest = usize::try_from(at.byte()).ok().and_then(|byte| text.get(byte..)).unwrap_or_default();
+    let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    at.line() + blank.filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn class(text: &str) -> Result<Option<Class>, String> {

@@ -10,11 +10,11 @@ use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use moka::future::Cache;
+use moka::sync::Cache;
 use sqlx::PgPool;
 
 use super::{Problem, State};
-use crate::rollout::{Author, Role, TokenHolder, token_digest, verify_token};
+use crate::rollout::{Author, Role, Source, TokenHolder, token_digest, verify_token};
 
 /// How long a revoked token may still work on this process.
 const REMEMBERED: Duration = Duration::from_secs(1);
@@ -43,13 +43,12 @@ impl Tokens {
         let Some(digest) = token_digest(text) else {
             return Err(unknown_token());
         };
-        let holder = self
-            .seen
-            .try_get_with(digest, verify_token(&self.db, &digest))
-            .await;
-        holder
-            .map_err(|fault| Problem::from(&*fault))?
-            .ok_or_else(unknown_token)
+        if let Some(holder) = self.seen.get(&digest) {
+            return holder.ok_or_else(unknown_token);
+        }
+        let holder = verify_token(&self.db, &digest).await?;
+        self.seen.insert(digest, holder.clone());
+        holder.ok_or_else(unknown_token)
     }
 }
 
@@ -57,8 +56,7 @@ impl Tokens {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub actor: String,
-    /// `api`, `cli`, `direct` or `local`.
-    pub source: String,
+    pub source: Source,
 }
 
 impl Caller {
@@ -99,14 +97,10 @@ pub(super) async fn require(
     if holder.role < role {
         return forbidden(&holder, role).into_response();
     }
-    let source = if from_command_line(&request) {
-        "cli"
-    } else {
-        "api"
-    };
+    let source = if from_command_line(&request) { Source::Cli } else { Source::Api };
     request.extensions_mut().insert(Caller {
         actor: holder.name,
-        source: source.to_owned(),
+        source,
     });
     next.run(request).await
 }

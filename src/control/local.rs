@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{DefaultBodyLimit, State as Shared};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
@@ -16,10 +16,10 @@ use super::extract::Json as Body;
 use super::rollback::RollbackBody;
 use super::{Caller, MAX_BODY, Problem, Written, explain, framed};
 use crate::flags::Flags;
-use crate::flags::local::LocalScope;
+use crate::flags::local::{LocalError, LocalScope};
 use crate::ids::Revision;
 use crate::proxy::explain::{ExplainRequest, Explainer, Explanation};
-use crate::rollout::{Proxy, ProxyState, Scope};
+use crate::rollout::{Proxy, ProxyState, Scope, Source};
 
 /// Who the command line says it is run by; the audit keeps it beside the proxy's own name.
 const ACTOR: &str = "x-ficus-actor";
@@ -63,7 +63,7 @@ async fn roll_back(
         .to_owned();
     let how = body.checked(Caller {
         actor,
-        source: "local".to_owned(),
+        source: Source::Local,
     })?;
     let scope = match body.scope()? {
         Scope::Tenants(tenants) => LocalScope::Tenants(tenants),
@@ -81,7 +81,7 @@ async fn roll_back(
         .flags
         .roll_back_locally(scope, &terms.author.actor, reason)
         .await;
-    let applied = applied.map_err(|fault| Problem::invalid(format!("{fault:#}")))?;
+    let applied = applied.map_err(not_taken)?;
     let revision = local.flags.revision();
     let proxy = Proxy {
         name: applied.instance,
@@ -103,6 +103,14 @@ async fn roll_back(
         elapsed_ms: start.elapsed().as_secs_f64() * 1000.0,
         fault: None,
     }))
+}
+
+fn not_taken(fault: LocalError) -> Problem {
+    match fault {
+        LocalError::Disk(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk", fault.to_string())
+            .hint("nothing was changed: free the state folder's disk, or stop this proxy"),
+        fault => Problem::invalid(fault.to_string()),
+    }
 }
 
 async fn status(Shared(local): Shared<Local>) -> Json<LocalStatus> {

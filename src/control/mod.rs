@@ -191,6 +191,12 @@ pub fn router(state: State) -> Router {
     framed(assemble(guarded).with_state(state.clone()))
 }
 
+/// Health and metrics alone, of a process without the control role.
+pub fn probe_router(state: State) -> Router {
+    let open = endpoints().into_iter().filter(|endpoint| endpoint.role.is_none());
+    framed(open.fold(Router::new(), |router, endpoint| router.route(endpoint.path, endpoint.handler)).with_state(state))
+}
+
 /// The same API in this process, for someone who has the database's own credentials: PostgreSQL is the guard.
 pub fn direct_router(db: PgPool, caller: Caller) -> Router {
     let state = State {

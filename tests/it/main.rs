@@ -2,6 +2,8 @@
 //!
 //! One binary, because linking is what integration tests cost most, and because they share one server.
 
+mod dashboard;
 mod embedded;
+mod engine;
 mod schema;
 mod support;

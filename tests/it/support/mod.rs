@@ -10,5 +10,6 @@
 )]
 
 mod database;
+pub mod modern;
 
 pub use database::{Cluster, Database};

@@ -1,0 +1,8 @@
+<?php
+
+namespace App\Models;
+
+class CampaignLog extends Model
+{
+    // One run of a campaign.
+}

@@ -1,0 +1,8 @@
+<?php
+
+namespace App\Models;
+
+class SmsBuilder extends Model
+{
+    // An SMS template.
+}

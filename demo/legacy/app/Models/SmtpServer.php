@@ -1,0 +1,8 @@
+<?php
+
+namespace App\Models;
+
+class SmtpServer extends Model
+{
+    protected $hidden = ['password'];
+}

@@ -1,0 +1,8 @@
+<?php
+
+namespace App\Models;
+
+class SubscriptionPlan extends Model
+{
+    // What is sold: limits and a price.
+}

@@ -1,0 +1,21 @@
+<?php
+
+return [
+    'default' => 'pgsql',
+    'connections' => [
+        'pgsql' => [
+            'driver' => 'pgsql',
+            'host' => env('DB_HOST', '127.0.0.1'), // or the folder of a Unix socket
+            'port' => env('DB_PORT', '5432'),
+            'database' => env('DB_DATABASE', 'campaign'),
+            'username' => env('DB_USERNAME', 'campaign'),
+            'password' => env('DB_PASSWORD', ''),
+            'charset' => 'utf8',
+            'prefix' => '',
+            'schema' => 'public',
+            'sslmode' => 'prefer',
+            'timezone' => 'UTC',
+        ],
+    ],
+    'migrations' => 'migrations',
+];

@@ -1,0 +1,5 @@
+@extends('layouts.page')
+@section('title', 'Campaigns')
+@section('content')
+@include('list')
+@endsection
