@@ -13,6 +13,9 @@ pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Page<Capab
     Ok(Json(Page::whole(rollout::capabilities(&state.db).await?)))
 }
 
-pub(super) async fn show(Shared(state): Shared<State>, Path(name): Path<String>) -> Result<Json<Capability>, Problem> {
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    Path(name): Path<String>,
+) -> Result<Json<Capability>, Problem> {
     Ok(Json(rollout::capability(&state.db, &name).await?))
 }

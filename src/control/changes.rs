@@ -27,7 +27,9 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<ChangeRow>>, Problem> {
     let changes = rollout::changes(&state.db, query.before.map(Revision), query.limit).await?;
-    Ok(Json(Page::new(changes, query.limit, |change| change.revision.to_string())))
+    Ok(Json(Page::new(changes, query.limit, |change| {
+        change.revision.to_string()
+    })))
 }
 
 pub(super) async fn show(

@@ -2,6 +2,8 @@
 //!
 //! Its own file, because programs branch on `code` and people read `detail` and `hint`; both are promises.
 
+use std::ops::Deref;
+
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -11,9 +13,14 @@ use serde_json::{Map, Value, json};
 
 use crate::rollout;
 
-/// A problem document. Serialized, it is the body.
+/// A problem document. Serialized, it is the body. Boxed, so that the `Result`s that carry it stay small.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Document>);
+
+/// What a [`Problem`] says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
     /// `urn:ficus:problem:` and the code.
     #[serde(rename = "type")]
     pub kind: String,
@@ -33,7 +40,7 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Document {
             kind: format!("urn:ficus:problem:{code}"),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
@@ -41,22 +48,30 @@ impl Problem {
             code: code.to_owned(),
             hint: None,
             more: Map::new(),
-        }
+        }))
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     pub fn with(mut self, name: &str, value: Value) -> Self {
-        self.more.insert(name.to_owned(), value);
+        self.0.more.insert(name.to_owned(), value);
         self
     }
 
     /// The request's values are well-formed and not acceptable.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
+    }
+}
+
+impl Deref for Problem {
+    type Target = Document;
+
+    fn deref(&self) -> &Document {
+        &self.0
     }
 }
 
@@ -110,9 +125,15 @@ impl Problem {
         };
         let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "database", detail);
         match cause.as_database_error().and_then(|e| e.code()).as_deref() {
-            Some("3F000" | "42P01" | "42703" | "42883") => problem.hint("apply the schema with `ficus migrate`"),
-            Some("42501") => problem.hint("the role needs the rights of ficus_app: grant ficus_app to ROLE"),
-            Some("28000" | "28P01" | "3D000") => problem.hint("check [database] url, or DATABASE_URL"),
+            Some("3F000" | "42P01" | "42703" | "42883") => {
+                problem.hint("apply the schema with `ficus migrate`")
+            }
+            Some("42501") => {
+                problem.hint("the role needs the rights of ficus_app: grant ficus_app to ROLE")
+            }
+            Some("28000" | "28P01" | "3D000") => {
+                problem.hint("check [database] url, or DATABASE_URL")
+            }
             _ => problem,
         }
     }
@@ -123,13 +144,19 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
         }
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ficus\""));
+            headers.insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"ficus\""),
+            );
         }
         response
     }
@@ -142,7 +169,10 @@ mod tests {
 
     #[test]
     fn a_conflict_says_what_was_expected_and_what_is() {
-        let problem = Problem::from(rollout::Error::Conflict { expected: Revision(3), actual: Revision(5) });
+        let problem = Problem::from(rollout::Error::Conflict {
+            expected: Revision(3),
+            actual: Revision(5),
+        });
         let body = serde_json::to_value(&problem).unwrap();
         assert_eq!(body["status"], 409);
         assert_eq!(body["type"], "urn:ficus:problem:revision-conflict");

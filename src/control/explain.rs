@@ -16,7 +16,10 @@ pub(super) async fn explain(
     Shared(state): Shared<State>,
     Body(request): Body<ExplainRequest>,
 ) -> Result<Json<Explanation>, Problem> {
-    let explainer = state.process.as_ref().and_then(|process| process.explainer.as_ref());
+    let explainer = state
+        .process
+        .as_ref()
+        .and_then(|process| process.explainer.as_ref());
     answer(explainer, &request).await
 }
 
@@ -25,8 +28,18 @@ pub(super) async fn answer(
     request: &ExplainRequest,
 ) -> Result<Json<Explanation>, Problem> {
     let Some(explainer) = explainer else {
-        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "no-proxy", "there is no proxy here whose routes could be asked")
-            .hint("ask a process with the proxy role, or its socket: `ficus explain … --local SOCKET`"));
+        return Err(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "no-proxy",
+            "there is no proxy here whose routes could be asked",
+        )
+        .hint(
+            "ask a process with the proxy role, or its socket: `ficus explain … --local SOCKET`",
+        ));
     };
-    explainer.explain(request).await.map(Json).map_err(Problem::invalid)
+    explainer
+        .explain(request)
+        .await
+        .map(Json)
+        .map_err(Problem::invalid)
 }

@@ -50,17 +50,22 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
 /// A tenant as the path or the query names it.
 pub(super) fn tenant_named(text: &str) -> Result<TenantRef, Problem> {
-    text.parse().map_err(|fault: BadTenantRef| Problem::invalid(fault.to_string()))
+    text.parse()
+        .map_err(|fault: BadTenantRef| Problem::invalid(fault.to_string()))
 }
 
 fn bad_json(fault: &JsonRejection) -> Problem {
     match fault.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "the body is larger than this route takes: 1 MiB, an import 64 MiB")
-        }
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "expected a body of content-type application/json")
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "the body is larger than this route takes: 1 MiB, an import 64 MiB",
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-json",
+            "expected a body of content-type application/json",
+        ),
         status => Problem::new(status, "bad-body", fault.body_text()),
     }
 }

@@ -48,14 +48,18 @@ pub(super) async fn list(
         after: query.after.as_deref().map(cursor).transpose()?,
     };
     let flags = rollout::flags(&state.db, &filter, query.limit).await?;
-    Ok(Json(Page::new(flags, query.limit, |flag| format!("{},{}", flag.tenant, flag.capability))))
+    Ok(Json(Page::new(flags, query.limit, |flag| {
+        format!("{},{}", flag.tenant, flag.capability)
+    })))
 }
 
 pub(super) async fn show(
     Shared(state): Shared<State>,
     Path((tenant, capability)): Path<(String, String)>,
 ) -> Result<Json<Flag>, Problem> {
-    Ok(Json(rollout::flag(&state.db, &tenant_named(&tenant)?, &capability).await?))
+    Ok(Json(
+        rollout::flag(&state.db, &tenant_named(&tenant)?, &capability).await?,
+    ))
 }
 
 pub(super) async fn set(
@@ -77,13 +81,18 @@ pub(super) async fn history(
 ) -> Result<Json<Page<FlagChange>>, Problem> {
     let tenant = tenant_named(&tenant)?;
     let (capability, before) = (query.capability.as_deref(), query.before.map(Revision));
-    let history = rollout::flag_history(&state.db, &tenant, capability, before, query.limit).await?;
-    Ok(Json(Page::new(history, query.limit, |change| change.revision.to_string())))
+    let history =
+        rollout::flag_history(&state.db, &tenant, capability, before, query.limit).await?;
+    Ok(Json(Page::new(history, query.limit, |change| {
+        change.revision.to_string()
+    })))
 }
 
 fn cursor(text: &str) -> Result<(TenantId, String), Problem> {
     let parsed = text.split_once(',').and_then(|(tenant, capability)| {
         Some((TenantId(tenant.parse().ok()?), capability.to_owned()))
     });
-    parsed.ok_or_else(|| Problem::invalid("`after` is no cursor: expected the `next` of the page before"))
+    parsed.ok_or_else(|| {
+        Problem::invalid("`after` is no cursor: expected the `next` of the page before")
+    })
 }

@@ -16,7 +16,13 @@ pub(super) async fn live() -> Json<Value> {
 
 pub(super) async fn ready(Shared(state): Shared<State>) -> Result<Json<Value>, Problem> {
     match state.process.as_ref().map(|process| &process.flags) {
-        Some(flags) if flags.is_ready() => Ok(Json(json!({ "status": "ready", "revision": flags.revision() }))),
-        _ => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "there is no snapshot of the flags yet")),
+        Some(flags) if flags.is_ready() => Ok(Json(
+            json!({ "status": "ready", "revision": flags.revision() }),
+        )),
+        _ => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-ready",
+            "there is no snapshot of the flags yet",
+        )),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{DefaultBodyLimit, State as Shared};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
@@ -16,10 +16,10 @@ use super::extract::Json as Body;
 use super::rollback::RollbackBody;
 use super::{Caller, MAX_BODY, Problem, Written, explain, framed};
 use crate::flags::Flags;
-use crate::flags::local::LocalScope;
+use crate::flags::local::{LocalError, LocalScope};
 use crate::ids::Revision;
 use crate::proxy::explain::{ExplainRequest, Explainer, Explanation};
-use crate::rollout::{Proxy, ProxyState, Scope};
+use crate::rollout::{Proxy, ProxyState, Scope, Source};
 
 /// Who the command line says it is run by; the audit keeps it beside the proxy's own name.
 const ACTOR: &str = "x-ficus-actor";
@@ -56,8 +56,15 @@ async fn roll_back(
     Body(body): Body<RollbackBody>,
 ) -> Result<Json<Written>, Problem> {
     let start = Instant::now();
-    let actor = headers.get(ACTOR).and_then(|name| name.to_str().ok()).unwrap_or("local").to_owned();
-    let how = body.checked(Caller { actor, source: "local".to_owned() })?;
+    let actor = headers
+        .get(ACTOR)
+        .and_then(|name| name.to_str().ok())
+        .unwrap_or("local")
+        .to_owned();
+    let how = body.checked(Caller {
+        actor,
+        source: Source::Local,
+    })?;
     let scope = match body.scope()? {
         Scope::Tenants(tenants) => LocalScope::Tenants(tenants),
         Scope::Capability(name) => LocalScope::Capability(name),
@@ -65,11 +72,16 @@ async fn roll_back(
     };
     let terms = &how.terms;
     if terms.dry_run || terms.expect_revision.is_some() {
-        return Err(Problem::invalid("a local rollback takes neither `dry_run` nor `expect_revision`: it has no database to compare with"));
+        return Err(Problem::invalid(
+            "a local rollback takes neither `dry_run` nor `expect_revision`: it has no database to compare with",
+        ));
     }
     let reason = terms.author.reason.as_deref().unwrap_or("");
-    let applied = local.flags.roll_back_locally(scope, &terms.author.actor, reason).await;
-    let applied = applied.map_err(|fault| Problem::invalid(format!("{fault:#}")))?;
+    let applied = local
+        .flags
+        .roll_back_locally(scope, &terms.author.actor, reason)
+        .await;
+    let applied = applied.map_err(not_taken)?;
     let revision = local.flags.revision();
     let proxy = Proxy {
         name: applied.instance,
@@ -91,6 +103,16 @@ async fn roll_back(
         elapsed_ms: start.elapsed().as_secs_f64() * 1000.0,
         fault: None,
     }))
+}
+
+fn not_taken(fault: LocalError) -> Problem {
+    match fault {
+        LocalError::Disk(_) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk", fault.to_string())
+                .hint("nothing was changed: free the state folder's disk, or stop this proxy")
+        }
+        fault => Problem::invalid(fault.to_string()),
+    }
 }
 
 async fn status(Shared(local): Shared<Local>) -> Json<LocalStatus> {

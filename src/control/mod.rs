@@ -85,9 +85,22 @@ struct Process {
 
 impl State {
     /// `explainer`: of the proxy in this process, if it has one.
-    pub fn new(db: PgPool, flags: Flags, explainer: Option<Arc<Explainer>>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        db: PgPool,
+        flags: Flags,
+        explainer: Option<Arc<Explainer>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let tokens = auth::Tokens::new(db.clone());
-        Self { db, process: Some(Process { flags, explainer, metrics }), tokens }
+        Self {
+            db,
+            process: Some(Process {
+                flags,
+                explainer,
+                metrics,
+            }),
+            tokens,
+        }
     }
 }
 
@@ -102,7 +115,12 @@ pub struct Endpoint {
 
 /// Every route of the API.
 pub fn endpoints() -> Vec<Endpoint> {
-    let row = |method, path, role, handler| Endpoint { method, path, role, handler };
+    let row = |method, path, role, handler| Endpoint {
+        method,
+        path,
+        role,
+        handler,
+    };
     let open = |path, handler| row(Method::GET, path, None, handler);
     let read = |path, handler| row(Method::GET, path, Some(Role::Viewer), handler);
     let write = |method, path, handler| row(method, path, Some(Role::Operator), handler);
@@ -112,82 +130,139 @@ pub fn endpoints() -> Vec<Endpoint> {
         open("/health/ready", get(health::ready)),
         open("/metrics", get(metrics::show)),
         read("/api/v1/status", get(status::show)),
-        row(Method::POST, "/api/v1/explain", Some(Role::Viewer), post(explain::explain)),
+        row(
+            Method::POST,
+            "/api/v1/explain",
+            Some(Role::Viewer),
+            post(explain::explain),
+        ),
         write(Method::POST, "/api/v1/rollback", post(rollback::roll_back)),
         read("/api/v1/tenants", get(tenants::list)),
-        write(Method::POST, "/api/v1/tenants/import", post(tenants::import)),
+        write(
+            Method::POST,
+            "/api/v1/tenants/import",
+            post(tenants::import),
+        ),
         read("/api/v1/tenants/{tenant}", get(tenants::show)),
         write(Method::PUT, "/api/v1/tenants/{tenant}", put(tenants::set)),
         read("/api/v1/flags", get(flags::list)),
         read("/api/v1/flags/{tenant}/history", get(flags::history)),
         read("/api/v1/flags/{tenant}/{capability}", get(flags::show)),
-        write(Method::PUT, "/api/v1/flags/{tenant}/{capability}", put(flags::set)),
+        write(
+            Method::PUT,
+            "/api/v1/flags/{tenant}/{capability}",
+            put(flags::set),
+        ),
         read("/api/v1/capabilities", get(capabilities::list)),
         read("/api/v1/capabilities/{capability}", get(capabilities::show)),
         read("/api/v1/overrides", get(overrides::list)),
         write(Method::POST, "/api/v1/overrides", post(overrides::set)),
-        write(Method::DELETE, "/api/v1/overrides", delete(overrides::clear)),
+        write(
+            Method::DELETE,
+            "/api/v1/overrides",
+            delete(overrides::clear),
+        ),
         read("/api/v1/changes", get(changes::list)),
         read("/api/v1/changes/{revision}", get(changes::show)),
-        write(Method::POST, "/api/v1/changes/{revision}/undo", post(changes::undo)),
+        write(
+            Method::POST,
+            "/api/v1/changes/{revision}/undo",
+            post(changes::undo),
+        ),
         admin(Method::GET, "/api/v1/tokens", get(tokens::list)),
         admin(Method::POST, "/api/v1/tokens", post(tokens::create)),
-        admin(Method::DELETE, "/api/v1/tokens/{name}", delete(tokens::revoke)),
+        admin(
+            Method::DELETE,
+            "/api/v1/tokens/{name}",
+            delete(tokens::revoke),
+        ),
     ]
 }
 
 /// The admin API on the network, behind tokens.
 pub fn router(state: State) -> Router {
     let guarded = |endpoint: &Endpoint, handler: MethodRouter<State>| match endpoint.role {
-        Some(role) => handler.route_layer(middleware::from_fn_with_state((state.clone(), role), auth::require)),
+        Some(role) => handler.route_layer(middleware::from_fn_with_state(
+            (state.clone(), role),
+            auth::require,
+        )),
         None => handler,
     };
     framed(assemble(guarded).with_state(state.clone()))
 }
 
-/// What every process answers, whatever its roles: whether it lives, whether it is ready, and its metrics.
+/// Health and metrics alone, of a process without the control role.
 pub fn probe_router(state: State) -> Router {
-    let open = endpoints().into_iter().filter(|endpoint| endpoint.role.is_none());
-    let router = open.fold(Router::new(), |router, endpoint| router.route(endpoint.path, endpoint.handler));
-    framed(router.with_state(state))
+    let open = endpoints()
+        .into_iter()
+        .filter(|endpoint| endpoint.role.is_none());
+    framed(
+        open.fold(Router::new(), |router, endpoint| {
+            router.route(endpoint.path, endpoint.handler)
+        })
+        .with_state(state),
+    )
 }
 
 /// The same API in this process, for someone who has the database's own credentials: PostgreSQL is the guard.
 pub fn direct_router(db: PgPool, caller: Caller) -> Router {
-    let state = State { tokens: auth::Tokens::new(db.clone()), db, process: None };
-    let known = |_: &Endpoint, handler: MethodRouter<State>| handler.layer(axum::Extension(caller.clone()));
+    let state = State {
+        tokens: auth::Tokens::new(db.clone()),
+        db,
+        process: None,
+    };
+    let known =
+        |_: &Endpoint, handler: MethodRouter<State>| handler.layer(axum::Extension(caller.clone()));
     framed(assemble(known).with_state(state.clone()))
 }
 
-fn assemble(guard: impl Fn(&Endpoint, MethodRouter<State>) -> MethodRouter<State>) -> Router<State> {
-    endpoints().into_iter().fold(Router::new(), |router, endpoint| {
-        let import = endpoint.path.ends_with("/import");
-        let limit = DefaultBodyLimit::max(if import { MAX_IMPORT_BODY } else { MAX_BODY });
-        let handler = guard(&endpoint, endpoint.handler.clone()).layer(limit);
-        router.route(endpoint.path, handler)
-    })
+fn assemble(
+    guard: impl Fn(&Endpoint, MethodRouter<State>) -> MethodRouter<State>,
+) -> Router<State> {
+    endpoints()
+        .into_iter()
+        .fold(Router::new(), |router, endpoint| {
+            let import = endpoint.path.ends_with("/import");
+            let limit = DefaultBodyLimit::max(if import { MAX_IMPORT_BODY } else { MAX_BODY });
+            let handler = guard(&endpoint, endpoint.handler.clone()).layer(limit);
+            router.route(endpoint.path, handler)
+        })
 }
 
 /// What surrounds every router of ours: deadlines, and problem documents where axum would answer in plain text.
 fn framed(router: Router) -> Router {
-    router.method_not_allowed_fallback(wrong_method).fallback(no_such_route).layer(middleware::from_fn(within_deadline))
+    router
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(no_such_route)
+        .layer(middleware::from_fn(within_deadline))
 }
 
 async fn within_deadline(request: Request, next: Next) -> Response {
-    let deadline = if request.method().is_safe() { READ_DEADLINE } else { WRITE_DEADLINE };
+    let deadline = if request.method().is_safe() {
+        READ_DEADLINE
+    } else {
+        WRITE_DEADLINE
+    };
     match tokio::time::timeout(deadline, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "deadline",
-            format!("not done within {} s; `ficus audit list` tells whether it was", deadline.as_secs()),
+            format!(
+                "not done within {} s; `ficus audit list` tells whether it was",
+                deadline.as_secs()
+            ),
         )
         .into_response(),
     }
 }
 
 async fn wrong_method(method: Method) -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", format!("this route does not take {method}"))
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong-method",
+        format!("this route does not take {method}"),
+    )
 }
 
 async fn no_such_route() -> Problem {

@@ -22,7 +22,9 @@ impl OverrideBody {
         match (&self.capability, self.all) {
             (Some(capability), false) => Ok(Some(capability)),
             (None, true) => Ok(None),
-            _ => Err(Problem::invalid("expected exactly one of `capability` and `all`")),
+            _ => Err(Problem::invalid(
+                "expected exactly one of `capability` and `all`",
+            )),
         }
     }
 }

@@ -37,12 +37,14 @@ impl RollbackBody {
         match (self.tenants.as_slice(), &self.capability, self.all) {
             ([], Some(capability), false) => Ok(Scope::Capability(capability.clone())),
             ([], None, true) => Ok(Scope::All),
-            ([_, ..], None, false) if self.tenants.len() > MAX_TENANTS => {
-                Err(Problem::invalid(format!("a rollback names {MAX_TENANTS} tenants at most"))
-                    .hint("roll back the capability"))
-            }
+            ([_, ..], None, false) if self.tenants.len() > MAX_TENANTS => Err(Problem::invalid(
+                format!("a rollback names {MAX_TENANTS} tenants at most"),
+            )
+            .hint("roll back the capability")),
             (tenants @ [_, ..], None, false) => Ok(Scope::Tenants(tenants.to_vec())),
-            _ => Err(Problem::invalid("expected exactly one of `tenants`, `capability` and `all`")),
+            _ => Err(Problem::invalid(
+                "expected exactly one of `tenants`, `capability` and `all`",
+            )),
         }
     }
 
@@ -58,6 +60,15 @@ pub(super) async fn roll_back(
     Body(body): Body<RollbackBody>,
 ) -> Result<Json<Written>, Problem> {
     let how = body.checked(caller)?;
-    let change = rollout::roll_back(&state.db, &how.terms, &body.scope()?).await?;
+    let scope = body.scope()?;
+    let change = rollout::roll_back(&state.db, &how.terms, &scope).await?;
+    if let (Some(process), true) = (&state.process, change.changed > 0 && !how.terms.dry_run) {
+        let capability = if let Scope::Capability(name) = &scope {
+            name
+        } else {
+            "all"
+        };
+        process.metrics.count_rollback(capability, "operator");
+    }
     Ok(Json(Written::after(&state.db, change, &how).await))
 }

@@ -35,11 +35,18 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Tenant>>, Problem> {
     let tenants = rollout::tenants(&state.db, query.after.map(TenantId), query.limit).await?;
-    Ok(Json(Page::new(tenants, query.limit, |tenant| tenant.id.to_string())))
+    Ok(Json(Page::new(tenants, query.limit, |tenant| {
+        tenant.id.to_string()
+    })))
 }
 
-pub(super) async fn show(Shared(state): Shared<State>, Path(tenant): Path<String>) -> Result<Json<Tenant>, Problem> {
-    Ok(Json(rollout::tenant(&state.db, &tenant_named(&tenant)?).await?))
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    Path(tenant): Path<String>,
+) -> Result<Json<Tenant>, Problem> {
+    Ok(Json(
+        rollout::tenant(&state.db, &tenant_named(&tenant)?).await?,
+    ))
 }
 
 pub(super) async fn set(
@@ -49,8 +56,13 @@ pub(super) async fn set(
     Body(body): Body<SetBody>,
 ) -> Result<Json<Written>, Problem> {
     let how = body.conditions().check(caller)?;
-    let patch = TenantPatch { slug: body.slug, name: body.name, class: body.class };
-    let change = rollout::set_tenant(&state.db, &how.terms, &tenant_named(&tenant)?, &patch).await?;
+    let patch = TenantPatch {
+        slug: body.slug,
+        name: body.name,
+        class: body.class,
+    };
+    let change =
+        rollout::set_tenant(&state.db, &how.terms, &tenant_named(&tenant)?, &patch).await?;
     Ok(Json(Written::after(&state.db, change, &how).await))
 }
 

@@ -22,7 +22,7 @@ pub(super) struct CreateBody {
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Page<Token>>, Problem> {
-    Ok(Json(Page::whole(rollout::tokens(&state.db).await?)))
+    Ok(Json(Page::whole(rollout::list_tokens(&state.db).await?)))
 }
 
 /// The one answer that holds a token's text.
@@ -31,9 +31,9 @@ pub(super) async fn create(
     caller: Caller,
     Body(body): Body<CreateBody>,
 ) -> Result<Response, Problem> {
-    let token = rollout::create_token(&state.db, &body.name, body.role).await?;
-    tracing::info!(name = body.name, role = body.role.as_str(), by = caller.actor, "token made");
-    let answer = Json(json!({ "name": body.name, "role": body.role, "token": token.reveal() }));
+    let token =
+        rollout::create_token(&state.db, &caller.author(None), &body.name, body.role).await?;
+    let answer = Json(json!({ "name": body.name, "role": body.role, "token": token }));
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], answer).into_response())
 }
 
@@ -42,7 +42,6 @@ pub(super) async fn revoke(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let revoked = rollout::revoke_token(&state.db, &name).await?;
-    tracing::info!(name, by = caller.actor, already = !revoked, "token revoked");
+    let revoked = rollout::revoke_token(&state.db, &caller.author(None), &name).await?;
     Ok(Json(json!({ "name": name, "changed": u8::from(revoked) })))
 }

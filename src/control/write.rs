@@ -75,15 +75,32 @@ impl Conditions {
             Some(text) => parse_patience(text).map_err(Problem::invalid)?,
             None => DEFAULT_PATIENCE,
         };
-        let reason = self.reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
+        let reason = self
+            .reason
+            .map(|reason| reason.trim().to_owned())
+            .filter(|reason| !reason.is_empty());
         if reason.is_none() && !self.dry_run {
-            return Err(Problem::invalid("a write needs a reason").hint("say why in `reason`: it stands in the audit"));
+            return Err(Problem::invalid("a write needs a reason")
+                .hint("say why in `reason`: it stands in the audit"));
         }
-        if reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
-            return Err(Problem::invalid(format!("a reason has {MAX_REASON} characters at most")));
+        if reason
+            .as_ref()
+            .is_some_and(|reason| reason.chars().count() > MAX_REASON)
+        {
+            return Err(Problem::invalid(format!(
+                "a reason has {MAX_REASON} characters at most"
+            )));
         }
-        let terms = Terms { author: caller.author(reason), dry_run: self.dry_run, expect_revision: self.expect_revision };
-        Ok(Checked { terms, no_wait: self.no_wait, patience })
+        let terms = Terms {
+            author: caller.author(reason),
+            dry_run: self.dry_run,
+            expect_revision: self.expect_revision,
+        };
+        Ok(Checked {
+            terms,
+            no_wait: self.no_wait,
+            patience,
+        })
     }
 }
 
@@ -116,7 +133,12 @@ impl Written {
         let waited = !dry_run && !how.no_wait;
         let outcome = match waited {
             true => rollout::confirm(db, &change, how.patience).await,
-            false => Confirmation { confirmed: false, proxies: Vec::new(), elapsed_ms: 0.0, fault: None },
+            false => Confirmation {
+                confirmed: false,
+                proxies: Vec::new(),
+                elapsed_ms: 0.0,
+                fault: None,
+            },
         };
         Self {
             revision: change.revision,
@@ -135,14 +157,23 @@ impl Written {
 
 /// Reads `5s`, `800ms` or `1.5s`: from 1 ms to 25 s.
 pub fn parse_patience(text: &str) -> Result<Duration, String> {
-    let fault = || format!("{text:?} is no time to wait: expected such as 800ms or 5s, {}s at most", MAX_PATIENCE.as_secs());
+    let fault = || {
+        format!(
+            "{text:?} is no time to wait: expected such as 800ms or 5s, {}s at most",
+            MAX_PATIENCE.as_secs()
+        )
+    };
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, 0.001),
         None => (text.strip_suffix('s').ok_or_else(fault)?, 1.0),
     };
     let seconds = number.parse::<f64>().map_err(|_| fault())? * unit;
     let patience = Duration::try_from_secs_f64(seconds).map_err(|_| fault())?;
-    if patience < Duration::from_millis(1) || patience > MAX_PATIENCE { Err(fault()) } else { Ok(patience) }
+    if patience < Duration::from_millis(1) || patience > MAX_PATIENCE {
+        Err(fault())
+    } else {
+        Ok(patience)
+    }
 }
 
 #[cfg(test)]

@@ -163,12 +163,22 @@ mod tests {
     fn table() -> Routes<&'static str> {
         let any: &[Method] = &[];
         let get = &[Method::GET];
-        let spec = |path, methods, host, target| RouteSpec { path, methods, host, target };
+        let spec = |path, methods, host, target| RouteSpec {
+            path,
+            methods,
+            host,
+            target,
+        };
         Routes::build([
             spec("/dashboard", any, None, "dashboard"),
             spec("/dashboard/{*rest}", any, None, "dashboard"),
             spec("/campaign/send-email/{*rest}", get, None, "send"),
-            spec("/campaign/schedule-email/{c}/{t}/store", &[Method::POST][..], None, "schedule"),
+            spec(
+                "/campaign/schedule-email/{c}/{t}/store",
+                &[Method::POST][..],
+                None,
+                "schedule",
+            ),
             spec("/dashboard", any, Some("eu.example.com"), "eu"),
             spec("/", any, None, "root"),
         ])
@@ -178,11 +188,30 @@ mod tests {
     #[test]
     fn a_route_is_found_by_host_method_and_path() {
         let table = table();
-        assert_eq!(table.find(None, &Method::GET, "/dashboard/stats?week=1"), Some(&"dashboard"));
-        assert_eq!(table.find(Some("eu.example.com"), &Method::GET, "/dashboard"), Some(&"eu"));
-        assert_eq!(table.find(Some("eu.example.com"), &Method::GET, "/dashboard/stats"), Some(&"dashboard"));
-        assert_eq!(table.find(None, &Method::POST, "/campaign/send-email/campaign-1/template-2"), None);
-        assert_eq!(table.find(None, &Method::POST, "/campaign/schedule-email/1/2/store"), Some(&"schedule"));
+        assert_eq!(
+            table.find(None, &Method::GET, "/dashboard/stats?week=1"),
+            Some(&"dashboard")
+        );
+        assert_eq!(
+            table.find(Some("eu.example.com"), &Method::GET, "/dashboard"),
+            Some(&"eu")
+        );
+        assert_eq!(
+            table.find(Some("eu.example.com"), &Method::GET, "/dashboard/stats"),
+            Some(&"dashboard")
+        );
+        assert_eq!(
+            table.find(
+                None,
+                &Method::POST,
+                "/campaign/send-email/campaign-1/template-2"
+            ),
+            None
+        );
+        assert_eq!(
+            table.find(None, &Method::POST, "/campaign/schedule-email/1/2/store"),
+            Some(&"schedule")
+        );
         assert_eq!(table.find(None, &Method::GET, "/elsewhere"), None);
         assert_eq!(table.find(None, &Method::GET, "/"), Some(&"root"));
     }
@@ -190,18 +219,41 @@ mod tests {
     #[test]
     fn no_spelling_of_a_path_goes_around_its_route() {
         for path in [
-            "/dashboard/", "//dashboard", "/./dashboard", "/x/../dashboard", "/%64ashboard", "/%2e/dashboard",
-            "/x/%2e%2e/dashboard", "/dashboard%2F", "/../../dashboard", "/dashboard/.",
+            "/dashboard/",
+            "//dashboard",
+            "/./dashboard",
+            "/x/../dashboard",
+            "/%64ashboard",
+            "/%2e/dashboard",
+            "/x/%2e%2e/dashboard",
+            "/dashboard%2F",
+            "/../../dashboard",
+            "/dashboard/.",
         ] {
-            assert_eq!(table().find(None, &Method::GET, path), Some(&"dashboard"), "{path}");
+            assert_eq!(
+                table().find(None, &Method::GET, path),
+                Some(&"dashboard"),
+                "{path}"
+            );
         }
-        assert_eq!(table().find(None, &Method::GET, "/campaign%2Fsend-email%2Fcampaign-1/x"), Some(&"send"));
+        assert_eq!(
+            table().find(None, &Method::GET, "/campaign%2Fsend-email%2Fcampaign-1/x"),
+            Some(&"send")
+        );
     }
 
     #[test]
     fn one_path_may_have_another_shape_for_another_method() {
-        let spec = |path, methods, target| RouteSpec { path, methods, host: None, target };
-        let table = Routes::build([spec("/a/{id}", &[Method::GET][..], "one"), spec("/a/{*rest}", &[Method::POST][..], "rest")]);
+        let spec = |path, methods, target| RouteSpec {
+            path,
+            methods,
+            host: None,
+            target,
+        };
+        let table = Routes::build([
+            spec("/a/{id}", &[Method::GET][..], "one"),
+            spec("/a/{*rest}", &[Method::POST][..], "rest"),
+        ]);
         let table = table.expect("no conflict");
         assert_eq!(table.find(None, &Method::GET, "/a/7"), Some(&"one"));
         assert_eq!(table.find(None, &Method::POST, "/a/7/b"), Some(&"rest"));
@@ -210,7 +262,12 @@ mod tests {
 
     #[test]
     fn two_routes_of_one_path_that_conflict_are_refused() {
-        let spec = |path| RouteSpec { path, methods: &[], host: None, target: () };
+        let spec = |path| RouteSpec {
+            path,
+            methods: &[],
+            host: None,
+            target: (),
+        };
         assert!(Routes::build([spec("/a/{b}"), spec("/a/{c}/d"), spec("/a/{*rest}")]).is_err());
     }
 

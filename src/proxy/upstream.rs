@@ -50,7 +50,8 @@ impl Upstream {
             name: name.to_owned(),
             config: config.clone(),
             // The configuration has checked that the host is one.
-            authority: http::HeaderValue::try_from(authority).unwrap_or(http::HeaderValue::from_static("invalid")),
+            authority: http::HeaderValue::try_from(authority)
+                .unwrap_or(http::HeaderValue::from_static("invalid")),
             peer: ArcSwapOption::empty(),
         };
         if let Some(ip) = upstream.literal() {
@@ -71,8 +72,17 @@ impl Upstream {
     /// Looks the name up. Answers what went wrong, for the log.
     pub async fn resolve(&self) -> Result<(), String> {
         let found = tokio::net::lookup_host((self.config.host.as_str(), self.config.port)).await;
-        let address = found.map_err(|e| e.to_string())?.next().ok_or("it has no address")?;
-        if self.peer.load().as_ref().and_then(|p| p._address.as_inet().copied()) != Some(address) {
+        let address = found
+            .map_err(|e| e.to_string())?
+            .next()
+            .ok_or("it has no address")?;
+        if self
+            .peer
+            .load()
+            .as_ref()
+            .and_then(|p| p._address.as_inet().copied())
+            != Some(address)
+        {
             self.point_to(address);
         }
         Ok(())
@@ -94,6 +104,9 @@ impl Upstream {
 
     /// A copy of the prepared peer, as pingora wants it.
     pub fn peer(&self) -> Option<Box<HttpPeer>> {
-        self.peer.load().as_ref().map(|peer| Box::new(HttpPeer::clone(peer)))
+        self.peer
+            .load()
+            .as_ref()
+            .map(|peer| Box::new(HttpPeer::clone(peer)))
     }
 }

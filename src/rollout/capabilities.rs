@@ -55,7 +55,7 @@ pub async fn register_capabilities(
     wanted: &[(String, Effect)],
 ) -> Result<Change, Error> {
     let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
-    let effects: Vec<&str> = wanted.iter().map(|(_, effect)| text(*effect)).collect();
+    let effects: Vec<&str> = wanted.iter().map(|(_, effect)| effect.as_str()).collect();
     let mut write = Write::begin(pool, terms).await?;
     let register = sqlx::query(
         "insert into ficus.capability (name, effect)
@@ -69,12 +69,4 @@ pub async fn register_capabilities(
     .bind(effects);
     let changed = write.execute(register).await?;
     write.finish(changed).await
-}
-
-fn text(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Read => "read",
-        Effect::Write => "write",
-        Effect::Send => "send",
-    }
 }

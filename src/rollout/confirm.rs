@@ -66,10 +66,7 @@ struct Seen {
 
 /// Waits until every live proxy has applied the change, at most `patience`. Never fails: the change stands
 /// already, and an answer that knows less is better than none.
-pub async fn confirm(
-    pool: &PgPool,
-    change: &Change,
-    patience: Duration) -> Confirmation {
+pub async fn confirm(pool: &PgPool, change: &Change, patience: Duration) -> Confirmation {
     let start = Instant::now();
     let mut proxies: Vec<Proxy> = Vec::new();
     loop {

@@ -30,28 +30,12 @@ pub struct Flag {
 #[serde(transparent)]
 pub struct StateText(pub State);
 
-impl StateText {
-    pub fn as_str(self) -> &'static str {
-        match self.0 {
-            State::Legacy => "legacy",
-            State::Shadow => "shadow",
-            State::Modern => "modern",
-        }
-    }
-}
-
 impl TryFrom<String> for StateText {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        match text.as_str() {
-            "legacy" => Ok(Self(State::Legacy)),
-            "shadow" => Ok(Self(State::Shadow)),
-            "modern" => Ok(Self(State::Modern)),
-            _ => Err(format!(
-                "{text:?} is no state: expected legacy, shadow or modern"
-            )),
-        }
+        let unknown = || format!("{text:?} is no state: expected legacy, shadow or modern");
+        State::parse(&text).map(Self).ok_or_else(unknown)
     }
 }
 
@@ -85,7 +69,7 @@ pub async fn flags(pool: &PgPool, filter: &FlagFilter, limit: u32) -> Result<Vec
     )
     .bind(tenant)
     .bind(&filter.capability)
-    .bind(filter.state.map(|state| StateText(state).as_str()))
+    .bind(filter.state.map(State::as_str))
     .bind(filter.after.as_ref().map(|(tenant, _)| tenant.0))
     .bind(filter.after.as_ref().map(|(_, capability)| capability))
     .bind(page(limit));
@@ -129,7 +113,7 @@ pub async fn set_flag(
     )
     .bind(id.0)
     .bind(capability)
-    .bind(StateText(state).as_str());
+    .bind(state.as_str());
     let changed = write.execute(set).await?;
     write.finish(changed).await
 }

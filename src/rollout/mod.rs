@@ -37,7 +37,7 @@ pub use tenants::{
     tenant, tenants,
 };
 pub use tokens::{
-    Role, Token, TokenHolder, create_token, revoke_token, token_digest, tokens, verify_token,
+    Role, Token, TokenHolder, create_token, list_tokens, revoke_token, token_digest, verify_token,
 };
 pub use undo::undo;
 
@@ -48,9 +48,32 @@ use crate::ids::{Revision, TenantId};
 pub struct Author {
     /// A token's name, or the login of the person at the command line.
     pub actor: String,
-    /// `api`, `cli`, `direct`, `config` …: the way the write came.
-    pub source: String,
+    pub source: Source,
     pub reason: Option<String>,
+}
+
+/// The way a write came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A program, through the admin API.
+    Api,
+    /// The command line, through the admin API.
+    Cli,
+    /// The command line, in the database itself.
+    Direct,
+    /// A proxy's socket.
+    Local,
+}
+
+impl Source {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Cli => "cli",
+            Self::Direct => "direct",
+            Self::Local => "local",
+        }
+    }
 }
 
 /// What a write is held to.
@@ -65,7 +88,7 @@ pub struct Terms {
 
 impl Terms {
     /// A write without conditions.
-    pub fn by(author: Author) -> Self {
+    pub fn of(author: Author) -> Self {
         Self {
             author,
             dry_run: false,

@@ -259,7 +259,7 @@ pub fn check_rows(rows: &[NewTenant]) -> Vec<TenantRowFault> {
 fn bad_slug(slug: &str) -> String {
     let seen: String = slug.chars().take(80).collect();
     format!(
-        "{seen:?} is no slug: expected 1 to 63 of a-z, 0-9, '-', '_' and '.', not beginning with a digit"
+        "{seen:?} is no slug: expected 1 to 63 of a-z, 0-9, '-', '_' and '.' that begin with a letter"
     )
 }
 

@@ -12,9 +12,8 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use subtle::ConstantTimeEq;
 
-use super::Error;
 use super::transaction::within;
-use crate::secret::Secret;
+use super::{Author, Error};
 
 const PREFIX: &str = "ficus_";
 const RANDOM_BYTES: usize = 24;
@@ -75,8 +74,13 @@ pub struct TokenHolder {
     pub role: Role,
 }
 
-/// Makes a token and answers its text, which is stored nowhere.
-pub async fn create_token(pool: &PgPool, name: &str, role: Role) -> Result<Secret, Error> {
+/// Makes a token and answers its text, which is stored nowhere: pass it on and forget it.
+pub async fn create_token(
+    pool: &PgPool,
+    author: &Author,
+    name: &str,
+    role: Role,
+) -> Result<String, Error> {
     let text = fresh_text();
     let digest = Sha256::digest(text.as_bytes());
     let insert = sqlx::query("insert into ficus.token (name, role, digest) values ($1, $2, $3)")
@@ -84,10 +88,11 @@ pub async fn create_token(pool: &PgPool, name: &str, role: Role) -> Result<Secre
         .bind(role.as_str())
         .bind(digest.as_slice());
     within(insert.execute(pool)).await?;
-    Ok(Secret::new(text))
+    tracing::info!(name, role = role.as_str(), by = author.actor, "token made");
+    Ok(text)
 }
 
-pub async fn tokens(pool: &PgPool) -> Result<Vec<Token>, Error> {
+pub async fn list_tokens(pool: &PgPool) -> Result<Vec<Token>, Error> {
     let query = sqlx::query_as(
         "select name, role, created_at, revoked_at from ficus.token order by name limit $1",
     )
@@ -96,10 +101,11 @@ pub async fn tokens(pool: &PgPool) -> Result<Vec<Token>, Error> {
 }
 
 /// Revokes a token. Answers false when it was revoked already.
-pub async fn revoke_token(pool: &PgPool, name: &str) -> Result<bool, Error> {
+pub async fn revoke_token(pool: &PgPool, author: &Author, name: &str) -> Result<bool, Error> {
     let revoke = sqlx::query("update ficus.token set revoked_at = clock_timestamp() where name = $1 and revoked_at is null")
         .bind(name);
     if within(revoke.execute(pool)).await?.rows_affected() > 0 {
+        tracing::info!(name, by = author.actor, "token revoked");
         return Ok(true);
     }
     let known = sqlx::query("select from ficus.token where name = $1").bind(name);

@@ -51,7 +51,7 @@ impl Write {
                     set_config('ficus.reason', $3, true), set_config('lock_timeout', '3s', true)",
         )
         .bind(&author.actor)
-        .bind(&author.source)
+        .bind(author.source.as_str())
         .bind(author.reason.as_deref().unwrap_or(""));
         let pid = within(settings.fetch_one(&mut *tx)).await?.try_get("pid")?;
         let lock =
