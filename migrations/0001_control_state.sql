@@ -51,7 +51,7 @@ create table ficus.tenant (
     constraint tenant_pkey primary key (id),
     constraint tenant_id_positive check (id > 0),
     constraint tenant_slug_key unique (slug),
-    constraint tenant_slug_form check (slug ~ '^[a-z_.-][a-z0-9_.-]{0,62}$'),
+    constraint tenant_slug_form check (ficus.is_name(slug)),
     constraint tenant_class_known check (class in ('internal', 'low', 'medium', 'high'))
 );
 comment on table ficus.tenant is 'A customer of the legacy application; id is its owner_id there.';
@@ -130,6 +130,8 @@ comment on table ficus.change is 'The audit: one row a statement that changed so
 
 create table ficus.change_item (
     revision bigint not null,
+    -- Its own, since one statement with a WITH clause may write two tables under one revision.
+    entity text not null,
     tenant_id bigint,
     capability text,
     -- Null: there was no row.
@@ -138,7 +140,7 @@ create table ficus.change_item (
     after jsonb,
     constraint change_item_change_fkey foreign key (revision) references ficus.change (revision)
 );
-create index change_item_revision_idx on ficus.change_item (revision);
+create index change_item_revision_idx on ficus.change_item (revision, entity);
 create index change_item_tenant_idx on ficus.change_item (tenant_id, capability, revision);
 comment on table ficus.change_item is 'What a change did, row by row.';
 
@@ -263,21 +265,21 @@ begin
     if tg_op = 'INSERT' then
         if not exists (select from new_rows) then return null; end if;
         revision := ficus.record_change(tg_argv[0]);
-        insert into ficus.change_item (revision, tenant_id, capability, before, after)
-        select revision, (r.j ->> tenant)::bigint, r.j ->> capability, null, r.j - stamps
+        insert into ficus.change_item (revision, entity, tenant_id, capability, before, after)
+        select revision, tg_argv[0], (r.j ->> tenant)::bigint, r.j ->> capability, null, r.j - stamps
         from (select to_jsonb(n) as j from new_rows as n) as r;
     elsif tg_op = 'DELETE' then
         if not exists (select from old_rows) then return null; end if;
         revision := ficus.record_change(tg_argv[0]);
-        insert into ficus.change_item (revision, tenant_id, capability, before, after)
-        select revision, (r.j ->> tenant)::bigint, r.j ->> capability, r.j - stamps, null
+        insert into ficus.change_item (revision, entity, tenant_id, capability, before, after)
+        select revision, tg_argv[0], (r.j ->> tenant)::bigint, r.j ->> capability, r.j - stamps, null
         from (select to_jsonb(o) as j from old_rows as o) as r;
     else
         if not exists (select from new_rows) then return null; end if;
         revision := ficus.record_change(tg_argv[0]);
         -- Both transition tables list the rows in the same order; a changed key still pairs its two halves.
-        insert into ficus.change_item (revision, tenant_id, capability, before, after)
-        select revision, (n.j ->> tenant)::bigint, n.j ->> capability, o.j - stamps, n.j - stamps
+        insert into ficus.change_item (revision, entity, tenant_id, capability, before, after)
+        select revision, tg_argv[0], (n.j ->> tenant)::bigint, n.j ->> capability, o.j - stamps, n.j - stamps
         from (select row_number() over () as place, to_jsonb(x) as j from old_rows as x) as o
         join (select row_number() over () as place, to_jsonb(x) as j from new_rows as x) as n using (place);
     end if;
@@ -373,10 +375,10 @@ begin
         nullif(current_setting('ficus.reason', true), ''), session_user,
         coalesce(current_setting('application_name', true), ''), id, acted
     );
-    insert into ficus.change_item (revision, tenant_id, capability, before, after)
-    select taken, t, replay_local_rollback.capability, null::jsonb, null::jsonb from unnest(tenants) as t
+    insert into ficus.change_item (revision, entity, tenant_id, capability, before, after)
+    select taken, 'local-rollback', t, replay_local_rollback.capability, null::jsonb, null::jsonb from unnest(tenants) as t
     union all
-    select taken, null, replay_local_rollback.capability, null, null where tenants is null;
+    select taken, 'local-rollback', null, replay_local_rollback.capability, null, null where tenants is null;
     perform pg_notify('ficus_change', taken::text);
     if tenants is not null then
         update ficus.flag as f set state = 'legacy'

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct TenantId(pub i64);
 
 /// One state of the control data: a single counter over every change, in commit order. Zero before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Revision(pub i64);
 
@@ -27,7 +29,9 @@ pub enum TenantRef {
 
 /// The text is no tenant: neither a positive number nor a slug.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} names no tenant: expected a positive number, or a slug of a-z, 0-9, '-', '_' and '.' that does not begin with a digit")]
+#[error(
+    "{0:?} names no tenant: expected a positive number, or a slug of a-z, 0-9, '-', '_' and '.' that begins with a letter"
+)]
 pub struct BadTenantRef(String);
 
 impl FromStr for TenantRef {
@@ -37,17 +41,28 @@ impl FromStr for TenantRef {
         let bad = || BadTenantRef(text.chars().take(80).collect());
         if text.starts_with(|c: char| c.is_ascii_digit()) {
             let id = text.parse::<i64>().map_err(|_| bad())?;
-            return if id > 0 { Ok(Self::Id(TenantId(id))) } else { Err(bad()) };
+            return if id > 0 {
+                Ok(Self::Id(TenantId(id)))
+            } else {
+                Err(bad())
+            };
         }
-        if is_slug(text) { Ok(Self::Slug(text.to_owned())) } else { Err(bad()) }
+        if is_slug(text) {
+            Ok(Self::Slug(text.to_owned()))
+        } else {
+            Err(bad())
+        }
     }
 }
 
-/// A slug: 1 to 63 bytes of `a-z 0-9 - _ .`, not beginning with a digit, so that no slug reads as an id.
+/// A slug: 1 to 63 bytes of `a-z 0-9 - _ .` that begin with a letter, so that no slug reads as an id.
 /// The same rule stands as a check on `ficus.tenant.slug`.
 pub fn is_slug(text: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-    (1..=63).contains(&text.len()) && text.bytes().all(fits) && !text.as_bytes()[0].is_ascii_digit()
+    let fits =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+    (1..=63).contains(&text.len())
+        && text.bytes().all(fits)
+        && text.as_bytes()[0].is_ascii_lowercase()
 }
 
 impl fmt::Display for TenantRef {
@@ -97,7 +112,17 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused() {
-        for text in ["", "0", "-3", "9x", "99999999999999999999", "Acme", "a b", "a|b", &"a".repeat(64)] {
+        for text in [
+            "",
+            "0",
+            "-3",
+            "9x",
+            "99999999999999999999",
+            "Acme",
+            "a b",
+            "a|b",
+            &"a".repeat(64),
+        ] {
             assert!(text.parse::<TenantRef>().is_err(), "{text:?}");
         }
     }

@@ -25,13 +25,13 @@ pub mod flags;
 pub mod identity;
 pub mod proxy;
 
+pub mod control;
 pub mod db;
 pub mod rollout;
-pub mod control;
 
-pub mod modern;
 pub mod dashboard;
 pub mod engine;
+pub mod modern;
 
 pub mod app;
 pub mod cli;

@@ -1,6 +1,22 @@
-//! (skeleton) The telemetry's configuration; the rest is under construction.
+//! Logs and metrics: how they are set up, and every handle, declared once.
+//!
+//! Its own file, because names of metrics are a contract with dashboards and alert rules: they stand here and
+//! nowhere else. Handles are resolved before they are needed; counting takes an atomic add and no lock.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Registry, Unit};
+use tracing_subscriber::EnvFilter;
+
+use crate::flags::{Reason, Side};
 
 /// What `[telemetry]` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,12 +41,403 @@ pub enum AccessLog {
     Off,
 }
 
-/// Every metric of the process, as handles that are resolved before they are needed.
-pub struct Metrics {}
+/// Changes the log's filter while the process runs.
+pub type SetFilter = Box<dyn Fn(&str) -> anyhow::Result<()> + Send + Sync>;
+
+/// Starts logging to stderr. Once a process.
+pub fn start_logging(config: &Config) -> anyhow::Result<SetFilter> {
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(EnvFilter::try_new(&config.log)?);
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(true);
+    let registry = tracing_subscriber::registry().with(filter);
+    match config.format {
+        Format::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
+        Format::Text => registry
+            .with(layer.with_ansi(std::env::var_os("NO_COLOR").is_none()))
+            .try_init()?,
+    }
+    Ok(Box::new(move |text| {
+        Ok(handle.reload(EnvFilter::try_new(text)?)?)
+    }))
+}
+
+/// Upper bounds of the request histogram, in seconds: a decade in five steps, since p95 limits stand at 0.5 and 1.
+const BOUNDS: [f64; 17] = [
+    0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0,
+    30.0,
+];
+
+/// A histogram of seconds that is counted without a lock.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram(Arc<Cells>);
+
+#[derive(Debug, Default)]
+struct Cells {
+    /// One a bound, and one for what lies above the last.
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Histogram {
+    pub fn observe(&self, seconds: f64) {
+        let cell = BOUNDS.partition_point(|bound| *bound < seconds);
+        self.0.counts[cell].fetch_add(1, Ordering::Relaxed);
+        self.0
+            .micros
+            .fetch_add((seconds.max(0.0) * 1e6) as u64, Ordering::Relaxed);
+    }
+}
+
+impl EncodeMetric for Histogram {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds
+            .zip(self.0.counts.iter().map(|c| c.load(Ordering::Relaxed)))
+            .collect();
+        let count = buckets.iter().map(|(_, n)| n).sum();
+        let sum = self.0.micros.load(Ordering::Relaxed) as f64 / 1e6;
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+impl TypedMetric for Histogram {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    capability: String,
+    side: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SideLabels {
+    capability: String,
+    side: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    capability: String,
+    side: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RollbackLabels {
+    capability: String,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    upstream: String,
+    kind: &'static str,
+}
+
+/// Every metric of the process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<SideLabels, Histogram>,
+    decisions: Family<DecisionLabels, Counter>,
+    rollbacks: Family<RollbackLabels, Counter>,
+    unresolved: Family<ReasonLabels, Counter>,
+    refused: Family<ReasonLabels, Counter>,
+    upstream_failures: Family<FailureLabels, Counter>,
+    snapshot_age: Gauge<f64, AtomicU64>,
+    pub revision: Gauge,
+    pub tenants: Gauge,
+    pub database_up: Gauge,
+    pub propagation: Histogram,
+    pub rows_rejected: Counter,
+    pub snapshots_refused: Counter,
+    pub config_reloads: Counter,
+    pub config_refused: Counter,
+    pub log_lines_dropped: Counter,
+    pub in_flight: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Metrics {
-    /// OpenMetrics text.
-    pub fn encode(&self) -> String {
-        String::new()
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("ficus"),
+            requests: Family::default(),
+            request_seconds: Family::default(),
+            decisions: Family::default(),
+            rollbacks: Family::default(),
+            unresolved: Family::default(),
+            refused: Family::default(),
+            upstream_failures: Family::default(),
+            snapshot_age: Gauge::default(),
+            revision: Gauge::default(),
+            tenants: Gauge::default(),
+            database_up: Gauge::default(),
+            propagation: Histogram::default(),
+            rows_rejected: Counter::default(),
+            snapshots_refused: Counter::default(),
+            config_reloads: Counter::default(),
+            config_refused: Counter::default(),
+            log_lines_dropped: Counter::default(),
+            in_flight: Gauge::default(),
+        };
+        let r = &mut metrics.registry;
+        // The text format adds `_total` to counters and the unit to what has one.
+        r.register("requests", "Requests answered", metrics.requests.clone());
+        r.register(
+            "request_seconds",
+            "From the request's head to the answer's end",
+            metrics.request_seconds.clone(),
+        );
+        r.register(
+            "decisions",
+            "Decisions by the side chosen and what decided",
+            metrics.decisions.clone(),
+        );
+        r.register(
+            "rollbacks",
+            "Rollbacks that this process carried out",
+            metrics.rollbacks.clone(),
+        );
+        r.register(
+            "identity_unresolved",
+            "Requests that named no tenant, by reason",
+            metrics.unresolved.clone(),
+        );
+        r.register(
+            "requests_refused",
+            "Requests that ficus itself refused, by reason",
+            metrics.refused.clone(),
+        );
+        r.register(
+            "upstream_failures",
+            "Attempts that an upstream failed",
+            metrics.upstream_failures.clone(),
+        );
+        r.register_with_unit(
+            "snapshot_age",
+            "Since the database last confirmed the snapshot; -1 before it did",
+            Unit::Seconds,
+            metrics.snapshot_age.clone(),
+        );
+        r.register(
+            "revision",
+            "Revision of the control state in force",
+            metrics.revision.clone(),
+        );
+        r.register(
+            "tenants",
+            "Tenants in the snapshot",
+            metrics.tenants.clone(),
+        );
+        r.register(
+            "database_up",
+            "1 while in step with the database",
+            metrics.database_up.clone(),
+        );
+        r.register_with_unit(
+            "propagation",
+            "From a change's commit to this process's report of it",
+            Unit::Seconds,
+            metrics.propagation.clone(),
+        );
+        r.register(
+            "control_rows_rejected",
+            "Rows of the control state that make no sense to this version",
+            metrics.rows_rejected.clone(),
+        );
+        r.register(
+            "snapshots_refused",
+            "Snapshots refused because they are older than the one in force",
+            metrics.snapshots_refused.clone(),
+        );
+        r.register(
+            "config_reloads",
+            "Configurations put in force while running",
+            metrics.config_reloads.clone(),
+        );
+        r.register(
+            "config_refused",
+            "Changed configurations refused for a fault",
+            metrics.config_refused.clone(),
+        );
+        r.register(
+            "access_log_dropped",
+            "Access-log lines dropped because the writer could not keep up",
+            metrics.log_lines_dropped.clone(),
+        );
+        r.register(
+            "requests_in_flight",
+            "Requests being answered now",
+            metrics.in_flight.clone(),
+        );
+        metrics
+    }
+
+    /// OpenMetrics text. `snapshot_age`: see [`crate::flags::Flags::age`].
+    pub fn encode(&self, snapshot_age: Option<std::time::Duration>) -> String {
+        self.snapshot_age
+            .set(snapshot_age.map_or(-1.0, |age| age.as_secs_f64()));
+        let mut text = String::with_capacity(16 * 1024);
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            tracing::error!("a metric could not be written as text");
+        }
+        text
+    }
+
+    pub fn count_rollback(&self, capability: &str, cause: &'static str) {
+        self.rollbacks
+            .get_or_create(&RollbackLabels {
+                capability: capability.to_owned(),
+                cause,
+            })
+            .inc();
+    }
+
+    /// The handles of one capability, resolved once for each routing table.
+    pub fn capability(&self, capability: &str) -> CapabilityMetrics {
+        let side = |side: Side| SideMetrics {
+            requests: self.requests.clone(),
+            labels: RequestLabels {
+                capability: capability.to_owned(),
+                side: side.as_str(),
+                status: 0,
+            },
+            by_status: (0..STATUSES).map(|_| OnceLock::new()).collect(),
+            seconds: self.request_seconds.get_or_create_owned(&SideLabels {
+                capability: capability.to_owned(),
+                side: side.as_str(),
+            }),
+        };
+        let decision = |side: Side, reason: Reason| {
+            let labels = DecisionLabels {
+                capability: capability.to_owned(),
+                side: side.as_str(),
+                reason: reason.as_str(),
+            };
+            self.decisions.get_or_create_owned(&labels)
+        };
+        CapabilityMetrics {
+            legacy: side(Side::Legacy),
+            modern: side(Side::Modern),
+            decided_legacy: Reason::ALL.map(|reason| decision(Side::Legacy, reason)),
+            decided_modern: [Reason::Flag, Reason::Route]
+                .map(|reason| decision(Side::Modern, reason)),
+        }
+    }
+
+    pub fn unresolved(&self, reason: &'static str) -> Counter {
+        self.unresolved
+            .get_or_create_owned(&ReasonLabels { reason })
+    }
+
+    pub fn refused(&self, reason: &'static str) -> Counter {
+        self.refused.get_or_create_owned(&ReasonLabels { reason })
+    }
+
+    pub fn upstream_failure(&self, upstream: &str, kind: &'static str) -> Counter {
+        self.upstream_failures.get_or_create_owned(&FailureLabels {
+            upstream: upstream.to_owned(),
+            kind,
+        })
+    }
+}
+
+/// Statuses 100 to 599 are counted each; anything else counts as 599's neighbour, 0.
+const STATUSES: usize = 600;
+
+/// The counters of one capability.
+pub struct CapabilityMetrics {
+    legacy: SideMetrics,
+    modern: SideMetrics,
+    decided_legacy: [Counter; Reason::ALL.len()],
+    decided_modern: [Counter; 2],
+}
+
+struct SideMetrics {
+    requests: Family<RequestLabels, Counter>,
+    labels: RequestLabels,
+    /// Made when a status is first seen, read without a lock from then on.
+    by_status: Box<[OnceLock<Counter>]>,
+    seconds: Histogram,
+}
+
+impl CapabilityMetrics {
+    /// Counts an answer. `None`: the client went away before there was a status.
+    pub fn count(&self, side: Side, status: Option<u16>, seconds: f64) {
+        let side = match side {
+            Side::Legacy => &self.legacy,
+            Side::Modern => &self.modern,
+        };
+        let status = status.filter(|s| usize::from(*s) < STATUSES).unwrap_or(0);
+        let make = || {
+            side.requests.get_or_create_owned(&RequestLabels {
+                status,
+                ..side.labels.clone()
+            })
+        };
+        side.by_status[usize::from(status)].get_or_init(make).inc();
+        side.seconds.observe(seconds);
+    }
+
+    pub fn count_decision(&self, side: Side, reason: Reason) {
+        match side {
+            Side::Legacy => self.decided_legacy[reason as usize].inc(),
+            Side::Modern => self.decided_modern[usize::from(reason == Reason::Route)].inc(),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_names_stand_in_the_text() {
+        let metrics = Metrics::new();
+        let handles = metrics.capability("dashboard");
+        handles.count(Side::Modern, Some(200), 0.004);
+        handles.count_decision(Side::Modern, Reason::Flag);
+        metrics.count_rollback("dashboard", "operator");
+        metrics.propagation.observe(0.01);
+        let text = metrics.encode(Some(std::time::Duration::from_secs(3)));
+        for line in [
+            r#"ficus_requests_total{capability="dashboard",side="modern",status="200"} 1"#,
+            r#"ficus_request_seconds_bucket{le="0.005",capability="dashboard",side="modern"} 1"#,
+            r#"ficus_request_seconds_bucket{le="+Inf",capability="dashboard",side="modern"} 1"#,
+            r#"ficus_decisions_total{capability="dashboard",side="modern",reason="flag"} 1"#,
+            r#"ficus_rollbacks_total{capability="dashboard",cause="operator"} 1"#,
+            "ficus_revision 0",
+            "ficus_snapshot_age_seconds 3.0",
+            "ficus_propagation_seconds_count 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_reasons_are_numbered_as_they_are_listed() {
+        for (place, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, place);
+        }
     }
 }

@@ -1,9 +1,34 @@
-//! (skeleton) The flags' configuration; the rest is under construction.
+//! The control state inside this process: a handle over one immutable snapshot.
+//!
+//! [`Flags::load`] is all that the hot path calls: no lock, no database. [`sync`] keeps the snapshot
+//! current, [`disk`] keeps it for a start without PostgreSQL, [`local`] keeps what this proxy alone was told.
+
+pub mod bucket;
+pub mod decide;
+pub mod disk;
+pub mod local;
+pub mod model;
+pub mod store;
+pub mod sync;
+pub mod table;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwapOption, Guard};
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+pub use decide::{Caller, Decision, Reason, decide};
+pub use model::Snapshot;
+
+use self::disk::StateDir;
+use self::local::{Action, LocalApplied, LocalError, LocalScope, Pins};
+use crate::ids::Revision;
 
 /// What a capability's requests do to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +57,53 @@ pub enum State {
     Modern,
 }
 
+impl Effect {
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "read" => Some(Self::Read),
+            "write" => Some(Self::Write),
+            "send" => Some(Self::Send),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Send => "send",
+        }
+    }
+}
+
+impl Side {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Modern => "modern",
+        }
+    }
+}
+
+impl State {
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "legacy" => Some(Self::Legacy),
+            "shadow" => Some(Self::Shadow),
+            "modern" => Some(Self::Modern),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Shadow => "shadow",
+            Self::Modern => "modern",
+        }
+    }
+}
+
 /// What `[flags]` says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -57,30 +129,227 @@ pub enum ColdStart {
     Legacy,
 }
 
-pub mod local;
-
-/// The handle on this process's control state.
+/// The handle on this process's control state. Clones share it.
 #[derive(Clone)]
-pub struct Flags {}
+pub struct Flags(Arc<Shared>);
+
+struct Shared {
+    current: ArcSwapOption<Snapshot>,
+    /// The local actions in force, and the lock that puts writers of `current` in order. Never held on the hot path.
+    pins: Mutex<Pins>,
+    /// Tells the sync task of a new local action.
+    acted: Notify,
+    /// The revision in force, for whoever waits for it.
+    revision: watch::Sender<Revision>,
+    started: Instant,
+    /// Milliseconds after `started` at which the database last confirmed the snapshot, plus one; 0: never.
+    confirmed: AtomicU64,
+    state: StateDir,
+    instance: String,
+    cold_start: ColdStart,
+}
+
+/// Where the first snapshot came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Disk,
+    Bootstrap,
+    Nowhere,
+}
 
 impl Flags {
-    /// Whether there is a snapshot to decide by.
+    /// Opens the state folder and takes what it holds: the last snapshot, else the bootstrap file, and the local
+    /// actions, which are in force before the first request. A file that cannot be trusted is logged and passed over.
+    pub fn open(config: &Config, instance: &str) -> anyhow::Result<(Self, Origin)> {
+        let state = StateDir::open(&config.state_dir).map_err(|e| {
+            anyhow::anyhow!(
+                "opening the state folder {}: {e}",
+                config.state_dir.display()
+            )
+        })?;
+        let actions = state.load_actions().unwrap_or_else(|e| {
+            tracing::error!(error = %e, "the local actions on disk cannot be read; roll back again where it is needed");
+            Vec::new()
+        });
+        let (snapshot, origin) = first_snapshot(&state, config.bootstrap.as_deref());
+        let pins = Pins::new(actions);
+        let snapshot = snapshot.map(|s| Arc::new(s.with_local(pins.clone())));
+        let revision = snapshot.as_ref().map_or(Revision(0), |s| s.revision);
+        let shared = Shared {
+            current: ArcSwapOption::new(snapshot),
+            pins: Mutex::new(pins),
+            acted: Notify::new(),
+            revision: watch::Sender::new(revision),
+            started: Instant::now(),
+            confirmed: AtomicU64::new(0),
+            state,
+            instance: instance.to_owned(),
+            cold_start: config.cold_start,
+        };
+        Ok((Self(Arc::new(shared)), origin))
+    }
+
+    /// The snapshot in force. The guard is cheap and short-lived: decide, then drop it.
+    pub fn load(&self) -> Guard<Option<Arc<Snapshot>>> {
+        self.0.current.load()
+    }
+
+    /// The snapshot in force, to keep.
+    pub fn load_full(&self) -> Option<Arc<Snapshot>> {
+        self.0.current.load_full()
+    }
+
+    /// Whether there is a snapshot to decide by, or leave to do without.
     pub fn is_ready(&self) -> bool {
-        false
+        self.load().is_some() || self.0.cold_start == ColdStart::Legacy
     }
 
-    /// The revision of the snapshot in force.
-    pub fn revision(&self) -> crate::ids::Revision {
-        crate::ids::Revision(0)
+    /// Whether to serve from legacy while there is no snapshot.
+    pub fn may_start_cold(&self) -> bool {
+        self.0.cold_start == ColdStart::Legacy
     }
 
-    /// Seconds since the database last confirmed that the snapshot is current. `None`: never yet.
+    /// The revision of the snapshot in force; 0 without one.
+    pub fn revision(&self) -> Revision {
+        *self.0.revision.borrow()
+    }
+
+    /// Follows the revision in force.
+    pub fn watch(&self) -> watch::Receiver<Revision> {
+        self.0.revision.subscribe()
+    }
+
+    /// How long ago the database last confirmed that the snapshot is current. `None`: never since the start.
     pub fn age(&self) -> Option<Duration> {
-        None
+        let at = self.0.confirmed.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(
+            self.0
+                .started
+                .elapsed()
+                .saturating_sub(Duration::from_millis(at)),
+        )
     }
 
-    /// Rolls back on this proxy alone: in memory at once, on disk before this returns, home to the database when it is back.
-    pub async fn roll_back_locally(&self, _scope: local::LocalScope, _actor: &str, _reason: &str) -> anyhow::Result<local::LocalApplied> {
-        anyhow::bail!("under construction")
+    pub fn instance(&self) -> &str {
+        &self.0.instance
+    }
+
+    /// The local actions that the database does not know yet.
+    pub fn local_actions(&self) -> Vec<Action> {
+        self.pins().actions().to_vec()
+    }
+
+    /// Rolls back on this proxy alone: on disk, then in memory, before this returns; home to the database when it is back.
+    pub async fn roll_back_locally(
+        &self,
+        scope: LocalScope,
+        actor: &str,
+        reason: &str,
+    ) -> Result<LocalApplied, LocalError> {
+        let begun = Instant::now();
+        let id = Uuid::new_v4();
+        {
+            let mut pins = self.pins();
+            let current = self.0.current.load_full();
+            let scope = local::resolve(current.as_deref(), scope)?;
+            // Without a snapshot of the database's own nothing can be called a later word.
+            let known = current.map_or(Revision(0), |s| s.revision);
+            let base_revision = if known == Revision(0) {
+                Revision(i64::MAX)
+            } else {
+                known
+            };
+            let next = pins.with(Action {
+                id,
+                at: Utc::now(),
+                actor: actor.to_owned(),
+                reason: reason.to_owned(),
+                base_revision,
+                scope,
+            });
+            self.0.state.save_actions(next.actions())?;
+            *pins = next;
+            self.publish(&pins, None);
+        }
+        self.0.acted.notify_one();
+        Ok(LocalApplied {
+            action_id: id,
+            instance: self.0.instance.clone(),
+            micros: begun.elapsed().as_micros() as u64,
+        })
+    }
+
+    /// Puts a newer snapshot in force. An older one is refused: whatever it comes from, it is stale.
+    fn install(&self, snapshot: Snapshot) -> bool {
+        let pins = self.pins();
+        // Bootstrap and disk are only ever first, so an equal revision is a re-read of the same state.
+        if self
+            .0
+            .current
+            .load()
+            .as_ref()
+            .is_some_and(|current| current.revision > snapshot.revision)
+        {
+            return false;
+        }
+        self.publish(&pins, Some(snapshot));
+        true
+    }
+
+    /// Forgets the local actions that the database has and the snapshot shows.
+    fn forget_actions(&self, ids: &[Uuid]) -> std::io::Result<()> {
+        let mut pins = self.pins();
+        let next = pins.without(ids);
+        self.0.state.save_actions(next.actions())?;
+        *pins = next;
+        self.publish(&pins, None);
+        Ok(())
+    }
+
+    /// Swaps in `fresh`, or the snapshot in force, with these pins. The caller holds the lock of `pins`.
+    fn publish(&self, pins: &Pins, fresh: Option<Snapshot>) {
+        let Some(base) = fresh.or_else(|| self.0.current.load_full().map(|s| (*s).clone())) else {
+            return;
+        };
+        let revision = base.revision;
+        self.0
+            .current
+            .store(Some(Arc::new(base.with_local(pins.clone()))));
+        self.0.revision.send_replace(revision);
+    }
+
+    fn confirm(&self) {
+        self.0.confirmed.store(
+            self.0.started.elapsed().as_millis() as u64 + 1,
+            Ordering::Relaxed,
+        );
+    }
+
+    fn pins(&self) -> std::sync::MutexGuard<'_, Pins> {
+        // Nothing under this lock panics half-way through a change of it.
+        self.0.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn first_snapshot(
+    state: &StateDir,
+    bootstrap: Option<&std::path::Path>,
+) -> (Option<Snapshot>, Origin) {
+    match state.load_snapshot() {
+        Some(Ok(snapshot)) => return (Some(snapshot), Origin::Disk),
+        Some(Err(e)) => {
+            tracing::error!(error = %e, file = %state.path("snapshot").display(), "the disk snapshot is not taken")
+        }
+        None => {}
+    }
+    let Some(path) = bootstrap else {
+        return (None, Origin::Nowhere);
+    };
+    match disk::load_bootstrap(path) {
+        Ok(snapshot) => (Some(snapshot), Origin::Bootstrap),
+        Err(e) => {
+            tracing::error!(error = %e, file = %path.display(), "the bootstrap file is not taken");
+            (None, Origin::Nowhere)
+        }
     }
 }

@@ -1,8 +1,26 @@
-//! (skeleton) The resolvers' configuration; the rest is under construction.
+//! Whose request is this: the tenant, from what a request head already carries.
+//!
+//! This file holds what the proxy sees of it: the facts that go in, the identity that comes out, and the
+//! `[[tenant]]` entries. How each proof is read stands in a file of its own: [`header`], [`host`], [`laravel`].
+//!
+//! A head is read without waiting ([`Chain::resolve_now`]). Only a session that is not remembered, or whose
+//! answer is due to be asked again, needs the database, behind [`Chain::finish`].
 
 use std::time::Duration;
 
 use crate::secret::Secret;
+
+pub mod chain;
+pub mod header;
+pub mod host;
+pub mod laravel;
+pub mod named;
+pub mod sessions;
+pub mod store;
+
+pub use chain::{BadResolver, Chain, Pending, Resolution};
+pub use host::normalise_host;
+pub use named::Named;
 
 /// One `[[tenant]]` entry. Tried in order; the first that names a tenant ends the chain.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +28,8 @@ pub enum Resolver {
     /// A header that a trusted peer sets: an id or a slug.
     Header { name: http::HeaderName },
     /// `{tenant}.example.com`: the one label in place of `{tenant}` is an id or a slug.
+    /// It cannot know which slugs exist, so `www.example.com` names the tenant `www` and ends the chain:
+    /// where hosts are shared, put the session before it.
     Host { pattern: String },
     /// Laravel's encrypted session cookie.
     LaravelSession(LaravelSession),
@@ -31,4 +51,73 @@ pub struct LaravelSession {
     pub cache_ttl: Duration,
     /// Sessions remembered at most.
     pub cache_size: u64,
+}
+
+/// What a resolver may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    pub headers: &'a http::HeaderMap,
+    /// As [`normalise_host`] gives it: lower-case, without port and trailing dot.
+    pub host: Option<&'a str>,
+    /// The peer is in `trusted_proxies`.
+    pub peer_trusted: bool,
+}
+
+/// Whose request it is, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    pub tenant: Option<Named<'a>>,
+    /// `header`, `host`, `laravel_session`, or `none`: a label for the log and the metrics.
+    pub source: &'static str,
+    /// The first proof that was refused, even when a later one named the tenant: a forged cookie is worth counting
+    /// on a host that names its tenant. [`Unresolved::NoProof`] only when there is no tenant and nothing was refused.
+    pub why: Option<Unresolved>,
+}
+
+/// Why a proof names nobody. The caller counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unresolved {
+    /// Nothing in the head that a resolver reads.
+    NoProof,
+    /// The header is there, and its peer may not set it.
+    Untrusted,
+    /// The header is there more than once.
+    Ambiguous,
+    /// Neither id nor slug, or no cookie of Laravel's making.
+    Malformed,
+    /// Sealed with another key, changed on the way, or issued for a cookie of another name.
+    BadMac,
+    /// A genuine cookie whose session is expired, logged out, or of a guest.
+    UnknownSession,
+    /// The sessions' database did not answer in time, and no earlier answer is held.
+    LookupFailed,
+    /// More sessions at once than may be looked up, and no earlier answer is held.
+    Busy,
+}
+
+impl Unresolved {
+    pub const ALL: [Self; 8] = [
+        Self::NoProof,
+        Self::Untrusted,
+        Self::Ambiguous,
+        Self::Malformed,
+        Self::BadMac,
+        Self::UnknownSession,
+        Self::LookupFailed,
+        Self::Busy,
+    ];
+
+    /// The label in metrics and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoProof => "no_proof",
+            Self::Untrusted => "untrusted",
+            Self::Ambiguous => "ambiguous",
+            Self::Malformed => "malformed",
+            Self::BadMac => "bad_mac",
+            Self::UnknownSession => "unknown_session",
+            Self::LookupFailed => "lookup_failed",
+            Self::Busy => "busy",
+        }
+    }
 }

@@ -6,5 +6,6 @@ mod dashboard;
 mod demo;
 mod embedded;
 mod engine;
+mod identity;
 mod schema;
 mod support;

@@ -1,0 +1,105 @@
+//! The arguments of the commands that run a process: serve, check, demo.
+//!
+//! Its own file, because `app` reads these structs and nothing else of the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::app::{Role, Serve};
+use crate::flags::ColdStart;
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "Examples:
+  ficus serve --embedded --legacy http://127.0.0.1:8000
+  ficus serve --config /etc/ficus/ficus.toml
+  ficus serve --config ficus.toml --roles proxy,control")]
+pub struct ServeArgs {
+    /// Overlays the built-in configuration; watched, and reloaded when it changes
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What this process does [default: all]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLES")]
+    pub roles: Vec<ProcessRole>,
+    /// Start a private PostgreSQL in the state folder
+    #[arg(long)]
+    pub embedded: bool,
+    /// The legacy application
+    #[arg(long, value_name = "URL")]
+    pub legacy: Option<String>,
+    /// Where the proxy listens [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Snapshots, the break-glass socket and the embedded database [default: .ficus]
+    #[arg(long, value_name = "FOLDER")]
+    pub state_dir: Option<PathBuf>,
+    /// What to do with requests while there is no control state anywhere
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub cold_start: Option<ColdStartArg>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProcessRole {
+    Proxy,
+    Control,
+    Engine,
+    Dashboard,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColdStartArg {
+    /// Answer 503 until there is one
+    Refuse,
+    /// Send everything to legacy
+    Legacy,
+}
+
+impl From<ServeArgs> for Serve {
+    fn from(args: ServeArgs) -> Self {
+        let role = |role: &ProcessRole| match role {
+            ProcessRole::Proxy => Role::Proxy,
+            ProcessRole::Control => Role::Control,
+            ProcessRole::Engine => Role::Engine,
+            ProcessRole::Dashboard => Role::Dashboard,
+        };
+        let roles = if args.roles.is_empty() {
+            Role::ALL.into()
+        } else {
+            args.roles.iter().map(role).collect()
+        };
+        Self {
+            config: args.config,
+            roles,
+            embedded: args.embedded,
+            legacy: args.legacy,
+            listen: args.listen,
+            state_dir: args.state_dir,
+            cold_start: args.cold_start.map(|what| match what {
+                ColdStartArg::Refuse => ColdStart::Refuse,
+                ColdStartArg::Legacy => ColdStart::Legacy,
+            }),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "Example:\n  ficus check --config /etc/ficus/ficus.toml")]
+pub struct CheckArgs {
+    /// Overlays the built-in configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "Example:\n  ficus demo --check")]
+pub struct DemoArgs {
+    /// Verify every step, then exit with 0 or 1
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// (placeholder) Until the demo is there.
+pub fn demo(_args: DemoArgs) -> Result<std::process::ExitCode, super::exit::Failure> {
+    Err(anyhow::anyhow!("the demo is not part of this build; use `make demo`").into())
+}

@@ -1,0 +1,303 @@
+//! Reads `[proxy]`, `[upstream.*]`, `[capability.*]` and `[[route]]`.
+//!
+//! Its own file, because these name one another: a route its capability, a capability its upstreams.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::fault::suggestion;
+use super::section::Section;
+use super::{address, value};
+use crate::flags::{Effect, Side};
+use crate::proxy::{Capability, Config, Limits, Route, RouteTarget, Timeouts, Upstream};
+
+/// A snapshot packs two bits a capability into one row of a tenant.
+const MOST_CAPABILITIES: usize = 64;
+/// pingora parses no more header fields, and refuses a larger head itself.
+const MOST_HEADERS: u64 = 256;
+const LARGEST_HEAD: u64 = 1 << 20;
+/// The upstream that answers whatever no route claims.
+pub const LEGACY: &str = "legacy";
+const MODERN: &str = "modern";
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the proxy's sections hold, with the names that exist even where an entry has faults.
+pub struct ProxySections<'r, 'e> {
+    pub proxy: Section<'r, 'e>,
+    pub upstreams: Vec<(String, Section<'r, 'e>)>,
+    pub capabilities: Vec<(String, Section<'r, 'e>)>,
+    pub routes: Vec<Section<'r, 'e>>,
+}
+
+/// The proxy's configuration, and what the rules between sections need of it even where it has faults.
+pub struct ProxyRead {
+    pub config: Option<Config>,
+    pub listen: Option<Vec<SocketAddr>>,
+    /// In the order of the file; `None` has faults of its own.
+    pub routes: Vec<Option<Route>>,
+    /// Whether `legacy` is among the upstreams, and whether anything needs it.
+    pub has_legacy: bool,
+    pub needs_legacy: bool,
+}
+
+pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
+    let ProxySections {
+        mut proxy,
+        upstreams,
+        capabilities,
+        routes,
+    } = sections;
+    let mut upstream_names: BTreeSet<String> =
+        upstreams.iter().map(|(name, _)| name.clone()).collect();
+    // Its absence is one fault, told by the caller, and not one more for each capability.
+    let has_legacy = !upstream_names.insert(LEGACY.to_owned());
+    let capability_names: BTreeSet<String> =
+        capabilities.iter().map(|(name, _)| name.clone()).collect();
+    let needs_legacy = !capabilities.is_empty() || !routes.is_empty();
+    if let Some((_, section)) = capabilities.get(MOST_CAPABILITIES) {
+        section.fault_here(format!(
+            "is one of {} capabilities, and there can be at most {MOST_CAPABILITIES}",
+            capabilities.len()
+        ));
+    }
+
+    let listen = proxy.list("listen", address::socket_address);
+    if listen.as_ref().is_some_and(Vec::is_empty) {
+        proxy.fault("listen", "expected at least one address");
+    }
+    let trusted_proxies = proxy.list("trusted_proxies", address::network);
+    let threads = proxy.count("threads", 0..=1024);
+    let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
+    let limits = read_limits(proxy.section("limits"));
+    let timeouts = read_timeouts(proxy.section("timeouts"));
+    proxy.finish();
+
+    let upstreams = collect_named(upstreams, read_upstream);
+    let capabilities = collect_named(capabilities, |section| {
+        read_capability(section, &upstream_names)
+    });
+    let routes: Vec<Option<Route>> = routes
+        .into_iter()
+        .map(|section| read_route(section, &capability_names, &upstream_names))
+        .collect();
+
+    let config = || {
+        Some(Config {
+            listen: listen.clone()?,
+            trusted_proxies: trusted_proxies?,
+            threads: usize::try_from(threads?).ok()?,
+            drain: drain?,
+            limits: limits?,
+            timeouts: timeouts?,
+            upstreams: upstreams?,
+            capabilities: capabilities?,
+            routes: routes.iter().cloned().collect::<Option<_>>()?,
+        })
+    };
+    ProxyRead {
+        config: config(),
+        listen,
+        routes,
+        has_legacy,
+        needs_legacy,
+    }
+}
+
+/// Checks `[defaults.upstream]`, `[defaults.capability]` and `[defaults.route]` though no entry may use them.
+pub fn check_defaults(
+    upstream: Section<'_, '_>,
+    capability: Section<'_, '_>,
+    route: Section<'_, '_>,
+    upstreams: &[String],
+) {
+    let names = upstreams
+        .iter()
+        .cloned()
+        .chain([LEGACY.to_owned()])
+        .collect();
+    read_upstream(upstream);
+    read_capability(capability, &names);
+    read_route(route, &BTreeSet::new(), &names);
+}
+
+fn collect_named<'r, 'e, T>(
+    entries: Vec<(String, Section<'r, 'e>)>,
+    read: impl Fn(Section<'r, 'e>) -> Option<T>,
+) -> Option<BTreeMap<String, T>> {
+    // All are read, so that all their faults are told, before one that has faults makes the whole none.
+    let read: Vec<Option<(String, T)>> = entries
+        .into_iter()
+        .map(|(name, section)| read(section).map(|value| (name, value)))
+        .collect();
+    read.into_iter().collect()
+}
+
+fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
+    let header_count = section.count("header_count", 1..=MOST_HEADERS);
+    let header_bytes = section.size("header_bytes", 1024..=LARGEST_HEAD);
+    let uri_bytes = section.size("uri_bytes", 16..=LARGEST_HEAD);
+    let body_bytes = section.size("body_bytes", 0..=u64::MAX);
+    if let (Some(head), Some(uri)) = (header_bytes, uri_bytes)
+        && uri > head
+    {
+        section.fault(
+            "uri_bytes",
+            format!(
+                "is {}, which exceeds header_bytes, {}: the target is part of the head",
+                value::show_size(uri),
+                value::show_size(head)
+            ),
+        );
+    }
+    section.finish();
+    Some(Limits {
+        header_count: usize::try_from(header_count?).ok()?,
+        header_bytes: usize::try_from(header_bytes?).ok()?,
+        uri_bytes: usize::try_from(uri_bytes?).ok()?,
+        body_bytes: body_bytes?,
+    })
+}
+
+fn read_timeouts(mut section: Section<'_, '_>) -> Option<Timeouts> {
+    let keepalive = section.duration("keepalive", SECOND..=HOUR);
+    let body_read = section.duration("body_read", MILLISECOND..=HOUR);
+    let write = section.duration("write", MILLISECOND..=HOUR);
+    let drain_body = section.duration("drain_body", MILLISECOND..=HOUR);
+    section.finish();
+    Some(Timeouts {
+        keepalive: keepalive?,
+        body_read: body_read?,
+        write: write?,
+        drain_body: drain_body?,
+    })
+}
+
+fn read_upstream(mut section: Section<'_, '_>) -> Option<Upstream> {
+    let origin = if section.is_defaults() {
+        None
+    } else {
+        section.text("url", address::origin)
+    };
+    let connect_timeout = section.duration("connect_timeout", MILLISECOND..=HOUR);
+    let read_timeout = section.duration("read_timeout", MILLISECOND..=HOUR);
+    let write_timeout = section.duration("write_timeout", MILLISECOND..=HOUR);
+    let idle_timeout = section.duration("idle_timeout", MILLISECOND..=HOUR);
+    let preserve_host = section.switch("preserve_host");
+    section.finish();
+    let origin = origin?;
+    Some(Upstream {
+        tls: origin.tls,
+        host: origin.host,
+        port: origin.port,
+        connect_timeout: connect_timeout?,
+        read_timeout: read_timeout?,
+        write_timeout: write_timeout?,
+        idle_timeout: idle_timeout?,
+        preserve_host: preserve_host?,
+    })
+}
+
+fn read_capability(
+    mut section: Section<'_, '_>,
+    upstreams: &BTreeSet<String>,
+) -> Option<Capability> {
+    let effects = [
+        ("read", Effect::Read),
+        ("write", Effect::Write),
+        ("send", Effect::Send),
+    ];
+    let effect = section.word("effect", &effects);
+    let legacy = section.text("legacy", |name| known(name, "upstream", upstreams));
+    let modern = section.text("modern", |name| known(name, "upstream", upstreams));
+    section.finish();
+    Some(Capability {
+        effect: effect?,
+        legacy: legacy?,
+        modern: modern?,
+    })
+}
+
+fn read_route(
+    mut section: Section<'_, '_>,
+    capabilities: &BTreeSet<String>,
+    upstreams: &BTreeSet<String>,
+) -> Option<Route> {
+    let methods = section.list("methods", value::method);
+    let host = section.optional("host", address::host);
+    if section.is_defaults() {
+        section.finish();
+        return None;
+    }
+    let path = section.text("path", route_path);
+    let target = read_target(&mut section, capabilities, upstreams);
+    section.finish();
+    Some(Route {
+        path: path?,
+        methods: methods?,
+        host: host?,
+        target: target?,
+    })
+}
+
+fn read_target(
+    section: &mut Section<'_, '_>,
+    capabilities: &BTreeSet<String>,
+    upstreams: &BTreeSet<String>,
+) -> Option<RouteTarget> {
+    let both = (section.has("capability"), section.has("side"));
+    let capability = section.optional("capability", |name| known(name, "capability", capabilities));
+    let sides = [(LEGACY, Side::Legacy), (MODERN, Side::Modern)];
+    match both {
+        (true, false) => capability?.map(RouteTarget::Capability).or_else(|| {
+            section.fault("capability", "is required");
+            None
+        }),
+        (false, true) => {
+            let side = section.word("side", &sides)?;
+            if side == Side::Modern && !upstreams.contains(MODERN) {
+                section.fault("side", "is \"modern\", and there is no [upstream.modern]");
+            }
+            Some(RouteTarget::Side(side))
+        }
+        (true, true) => {
+            section.word("side", &sides);
+            section.fault_here("has both a capability and a side; expected exactly one");
+            None
+        }
+        (false, false) => {
+            section.optional("side", |_| Ok(()));
+            section.fault_here("has neither a capability nor a side; expected exactly one");
+            None
+        }
+    }
+}
+
+fn known(name: &str, kind: &str, names: &BTreeSet<String>) -> Result<String, String> {
+    match names.contains(name) {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "there is no [{kind}.{name}]{}",
+            suggestion(name, names.iter().map(String::as_str))
+        )),
+    }
+}
+
+/// A pattern that the route table takes.
+fn route_path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("expected a path that begins with \"/\"".to_owned());
+    }
+    if text.contains(['?', '#']) || text.contains(char::is_whitespace) {
+        return Err("expected a path alone, without query, fragment or blanks".to_owned());
+    }
+    match matchit::Router::new().insert(text, ()) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(matchit::InsertError::InvalidParamSegment) => Err("has two parameters in one segment; expected one between two slashes".to_owned()),
+        Err(matchit::InsertError::InvalidCatchAll) => Err("has {*…} before its end; expected it as the last segment".to_owned()),
+        Err(_) => Err("has a parameter without a name or braces that do not match; expected \"/a/{b}\" or \"/a/{*rest}\"".to_owned()),
+    }
+}

@@ -1,0 +1,281 @@
+//! The sections of a configuration: finds keys in a section and in its defaults, and remembers every fault.
+//!
+//! Its own file, because a key that no reader takes is an unknown key: there is no second list that could disagree.
+//! The types that a key may have are in `typed`.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use toml::{Table, Value};
+
+use super::fault::{Fault, suggestion};
+use super::{layers, outside, value};
+
+/// What all sections of one reading share.
+pub struct Reader<'e> {
+    pub environment: &'e BTreeMap<String, String>,
+    /// Dotted keys that the environment has set.
+    pub from_environment: BTreeSet<String>,
+    pub faults: RefCell<Vec<Fault>>,
+    /// Files that `{ file = "…" }` has named.
+    pub files: RefCell<Vec<PathBuf>>,
+    /// Every key that was asked for, as `section.key`; the documentation is held against it.
+    pub asked: RefCell<BTreeSet<String>>,
+}
+
+/// One section. `None` from any of its methods means that the fault is recorded.
+pub struct Section<'r, 'e> {
+    pub(super) reader: &'r Reader<'e>,
+    path: String,
+    own: Table,
+    /// Where keys come from that the section itself does not have.
+    defaults: Option<(&'static str, &'r Table)>,
+    /// The section is `[defaults.…]` itself: what it lacks is no fault.
+    is_defaults: bool,
+    /// Something else stands in the section's place, which is the one fault to tell.
+    is_broken: bool,
+    asked: Vec<&'static str>,
+}
+
+/// A value, and where it stands: in the section or in its defaults.
+pub(super) struct Found {
+    pub place: String,
+    pub value: Value,
+}
+
+impl<'r, 'e> Section<'r, 'e> {
+    pub fn root(reader: &'r Reader<'e>, own: Table) -> Self {
+        Self {
+            reader,
+            path: String::new(),
+            own,
+            defaults: None,
+            is_defaults: false,
+            is_broken: false,
+            asked: Vec::new(),
+        }
+    }
+
+    /// The section itself as `[defaults.…]`: its keys are checked even when no entry uses them.
+    pub fn of_defaults(reader: &'r Reader<'e>, path: &'static str, own: Table) -> Self {
+        Self {
+            path: path.to_owned(),
+            is_defaults: true,
+            ..Self::root(reader, own)
+        }
+    }
+
+    fn entry(&self, path: String, own: Table, defaults: Option<(&'static str, &'r Table)>) -> Self {
+        Self {
+            reader: self.reader,
+            path,
+            own,
+            defaults,
+            is_defaults: false,
+            is_broken: false,
+            asked: Vec::new(),
+        }
+    }
+
+    pub fn is_defaults(&self) -> bool {
+        self.is_defaults
+    }
+
+    /// Whether the section itself, not its defaults, has the key.
+    pub fn has(&self, key: &str) -> bool {
+        self.own.contains_key(key)
+    }
+
+    /// Records a fault at one of the section's keys.
+    pub fn fault(&self, key: &str, problem: impl Into<String>) {
+        self.reader.add(Fault::new(self.place(key), problem));
+    }
+
+    /// Records a fault at the section itself.
+    pub fn fault_here(&self, problem: impl Into<String>) {
+        self.reader.add(Fault::new(self.path.clone(), problem));
+    }
+
+    fn place(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    // Sections within.
+
+    /// A section by name; empty when it is not there.
+    pub fn section(&mut self, key: &'static str) -> Self {
+        let own = self.find_table(key);
+        let section = self.entry(self.place(key), own.clone().unwrap_or_default(), None);
+        Self {
+            is_broken: own.is_none() || self.is_broken,
+            ..section
+        }
+    }
+
+    /// `[key.NAME]` for every NAME, each with defaults below it.
+    pub fn named(
+        &mut self,
+        key: &'static str,
+        defaults: (&'static str, &'r Table),
+    ) -> Vec<(String, Self)> {
+        let mut entries = Vec::new();
+        for (name, value) in self.table(key) {
+            let place = format!("{}.{name}", self.place(key));
+            match value {
+                _ if !value::is_name(&name) => {
+                    self.reader.add(Fault::new(place, "is no valid name: expected a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'"));
+                }
+                Value::Table(own) => entries.push((name, self.entry(place, own, Some(defaults)))),
+                other => self.reader.add(Fault::new(
+                    place,
+                    format!("expected a section{}", got(&other)),
+                )),
+            }
+        }
+        entries
+    }
+
+    /// `[[key]]`, each with defaults below it.
+    pub fn listed(&mut self, key: &'static str, defaults: (&'static str, &'r Table)) -> Vec<Self> {
+        let Some(found) = self.find(key).map(|found| self.typed(found)) else {
+            return Vec::new();
+        };
+        let Value::Array(items) = found.value else {
+            self.reader.add(Fault::new(
+                &found.place,
+                format!(
+                    "expected a list of sections, [[{key}]]{}",
+                    got(&found.value)
+                ),
+            ));
+            return Vec::new();
+        };
+        let mut entries = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let place = format!("{}[{index}]", found.place);
+            match item {
+                Value::Table(own) => entries.push(self.entry(place, own, Some(defaults))),
+                other => self.reader.add(Fault::new(
+                    place,
+                    format!("expected a section{}", got(&other)),
+                )),
+            }
+        }
+        entries
+    }
+
+    /// A section as it stands, to be read later or below others.
+    pub fn table(&mut self, key: &'static str) -> Table {
+        self.find_table(key).unwrap_or_default()
+    }
+
+    fn find_table(&mut self, key: &'static str) -> Option<Table> {
+        match self.find(key) {
+            None => Some(Table::new()),
+            Some(Found {
+                value: Value::Table(table),
+                ..
+            }) => Some(table),
+            Some(found) => {
+                self.reader.add(Fault::new(
+                    &found.place,
+                    format!("expected a section, [{}]{}", found.place, got(&found.value)),
+                ));
+                None
+            }
+        }
+    }
+
+    /// What is left over is unknown.
+    pub fn finish(self) {
+        for (key, value) in &self.own {
+            let place = self.place(key);
+            let kind = if value.is_table() { "section" } else { "key" };
+            let source = self.reader.source_of(&place);
+            self.reader.add(Fault::new(
+                place,
+                format!(
+                    "unknown {kind}{}{source}",
+                    suggestion(key, self.asked.iter().copied())
+                ),
+            ));
+        }
+    }
+
+    pub(super) fn find(&mut self, key: &'static str) -> Option<Found> {
+        self.asked.push(key);
+        let kind = self
+            .defaults
+            .map_or(self.path.as_str(), |(path, _)| path)
+            .trim_start_matches("defaults.");
+        self.reader
+            .asked
+            .borrow_mut()
+            .insert(format!("{kind}.{key}"));
+        if let Some(value) = self.own.remove(key) {
+            return Some(Found {
+                place: self.place(key),
+                value,
+            });
+        }
+        let (path, table) = self.defaults?;
+        table.get(key).map(|value| Found {
+            place: format!("{path}.{key}"),
+            value: value.clone(),
+        })
+    }
+
+    pub(super) fn required(&mut self, key: &'static str) -> Option<Found> {
+        let found = self.find(key);
+        if found.is_none() && !self.is_defaults && !self.is_broken {
+            self.fault(key, "is required");
+        }
+        found
+    }
+}
+
+impl Reader<'_> {
+    /// Once: an entry of `[defaults]` is read for each section that uses it.
+    pub fn add(&self, fault: Fault) {
+        let mut faults = self.faults.borrow_mut();
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
+
+    pub(super) fn source_of(&self, place: &str) -> String {
+        // A section that only the environment made has no variable itself, but those of its keys.
+        let is_within = |key: &str| {
+            key.strip_prefix(place)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let key = self.from_environment.iter().find(|key| is_within(key));
+        key.map(|key| format!(" (from {})", layers::variable_of(key)))
+            .unwrap_or_default()
+    }
+}
+
+/// ` (got …)`: the value as the file has it, never what `${NAME}` or a file put in, nor a password in a URL.
+pub(super) fn got(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.contains("://") && text.contains('@') => {
+            " (got a URL with a user name)".to_owned()
+        }
+        Value::String(text) if text.chars().count() > 80 => format!(
+            " (got {:?})",
+            text.chars().take(80).chain(['…']).collect::<String>()
+        ),
+        Value::String(text) => format!(" (got {text:?})"),
+        Value::Array(_) => " (got a list)".to_owned(),
+        Value::Table(table) => outside::named_file(table)
+            .map_or(" (got a section)".to_owned(), |path| {
+                format!(" (from {path})")
+            }),
+        other => format!(" (got {other})"),
+    }
+}

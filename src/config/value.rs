@@ -1,0 +1,196 @@
+//! What a single value may look like: pure functions from text to a type, or to the sentence that says what was expected.
+//!
+//! Its own file, because the rules of one value need neither the file nor its neighbours. Addresses are in `address`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine;
+
+/// A whole number and `ms`, `s`, `m` or `h`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || r#"expected a duration such as "250ms", "30s", "15m" or "1h""#.to_owned();
+    let (number, unit) = split_unit(text).ok_or_else(expected)?;
+    let milliseconds_a_unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(expected()),
+    };
+    number
+        .checked_mul(milliseconds_a_unit)
+        .map(Duration::from_millis)
+        .ok_or_else(expected)
+}
+
+/// A whole number of bytes, or with `B`, `KiB`, `MiB`, `GiB`.
+pub fn size(text: &str) -> Result<u64, String> {
+    let expected = || r#"expected a size such as "512", "8KiB", "16MiB" or "1GiB""#.to_owned();
+    let (number, unit) = split_unit(text).ok_or_else(expected)?;
+    let bytes_a_unit = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(expected()),
+    };
+    number.checked_mul(bytes_a_unit).ok_or_else(expected)
+}
+
+/// The duration in the largest unit that holds it whole, as `duration` reads it.
+pub fn show_duration(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    match milliseconds {
+        0 => "0s".to_owned(),
+        n if n % 3_600_000 == 0 => format!("{}h", n / 3_600_000),
+        n if n % 60_000 == 0 => format!("{}m", n / 60_000),
+        n if n % 1_000 == 0 => format!("{}s", n / 1_000),
+        n => format!("{n}ms"),
+    }
+}
+
+/// The size in the largest unit that holds it whole, as `size` reads it.
+pub fn show_size(bytes: u64) -> String {
+    match bytes {
+        0 => "0".to_owned(),
+        n if n % (1 << 30) == 0 => format!("{}GiB", n >> 30),
+        n if n % (1 << 20) == 0 => format!("{}MiB", n >> 20),
+        n if n % (1 << 10) == 0 => format!("{}KiB", n >> 10),
+        n => n.to_string(),
+    }
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit))
+}
+
+/// Laravel's APP_KEY for AES-256.
+pub fn app_key(text: &str) -> Result<(), String> {
+    let key = text
+        .strip_prefix("base64:")
+        .and_then(|key| base64::engine::general_purpose::STANDARD.decode(key).ok());
+    match key {
+        Some(key) if key.len() == 32 => Ok(()),
+        Some(key) => Err(format!(
+            "holds {} bytes; expected \"base64:\" and 32 bytes, as Laravel's APP_KEY for AES-256-CBC",
+            key.len()
+        )),
+        None => Err("expected \"base64:\" and 32 bytes in base64, as Laravel's APP_KEY".to_owned()),
+    }
+}
+
+/// The query that finds a session's tenant: it must use both of its parameters, or PostgreSQL refuses it at the first request.
+pub fn session_query(text: &str) -> Result<String, String> {
+    for parameter in ["$1", "$2"] {
+        if !text.contains(parameter) {
+            return Err(format!(
+                "has no {parameter}; $1 is the session's id, $2 the oldest last_activity that is alive"
+            ));
+        }
+    }
+    Ok(text.to_owned())
+}
+
+/// A cookie's name: a token, by RFC 6265.
+pub fn cookie_name(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let good = !text.is_empty() && text.bytes().all(fits);
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a cookie's name such as \"laravel_session\"".to_owned())
+    }
+}
+
+pub fn header_name(text: &str) -> Result<http::HeaderName, String> {
+    text.parse()
+        .map_err(|_| "expected a header's name such as \"x-tenant-id\"".to_owned())
+}
+
+/// Upper case only, because methods are case-sensitive and `get` would never match.
+pub fn method(text: &str) -> Result<http::Method, String> {
+    let upper = !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    match text.parse() {
+        Ok(method) if upper => Ok(method),
+        _ => Err("expected a method in upper case such as \"GET\"".to_owned()),
+    }
+}
+
+/// The name of a capability; the check on `ficus.capability.name` has the same rule. Upstreams keep to it too.
+pub fn is_name(text: &str) -> bool {
+    let fits =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+    (1..=63).contains(&text.len())
+        && text.as_bytes()[0].is_ascii_lowercase()
+        && text.bytes().all(fits)
+}
+
+/// A filter of log lines as `RUST_LOG` takes it, without blanks: behind one, tracing-subscriber 0.3.23 cuts the target
+/// one character short, and where that is no ASCII it panics.
+pub fn log_filter(text: &str) -> Result<String, String> {
+    let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    if is_plain && tracing_subscriber::EnvFilter::builder().parse(text).is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("expected a log filter without blanks such as \"info\" or \"ficus=debug,warn\"".to_owned())
+}
+
+pub fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        Err("expected a path".to_owned())
+    } else {
+        Ok(PathBuf::from(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_number_without_unit_is_no_duration() {
+        for text in [
+            "",
+            "30",
+            "s",
+            "1.5s",
+            "-1s",
+            "30 s",
+            "30S",
+            "1d",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_filter_with_a_blank_is_refused() {
+        for text in ["", "info, ficus=debug", " info", "\t\u{b9}="] {
+            assert!(log_filter(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_shown_duration_is_read_as_itself(milliseconds in 0..u64::from(u32::MAX)) {
+            let exact = Duration::from_millis(milliseconds);
+            prop_assert_eq!(duration(&show_duration(exact)), Ok(exact));
+        }
+
+        #[test]
+        fn a_shown_size_is_read_as_itself(bytes: u64) {
+            prop_assert_eq!(size(&show_size(bytes)), Ok(bytes));
+        }
+
+        #[test]
+        fn no_text_makes_a_reader_panic(text in ".{0,40}") {
+            let _ = (duration(&text), size(&text), app_key(&text), log_filter(&text), cookie_name(&text), method(&text));
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The SQL of the control state as a proxy reads it: everything at once, or what changed since a revision.
+//!
+//! Its own file, because each question is one statement: one statement sees one state of the database, so
+//! what it answers is exactly the revision that it names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use sqlx::{PgPool, Row};
+use uuid::Uuid;
+
+use super::local::{Action, Pinned};
+use super::model::{Capability, Class, Delta, Forced, Snapshot, Tenant, TenantFacts};
+use super::{Effect, State};
+use crate::ids::{Revision, TenantId};
+
+/// A process as it introduces itself to the fleet.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub id: Uuid,
+    pub name: String,
+    pub roles: Vec<String>,
+    /// The proxy's listeners, for people.
+    pub listen: Vec<String>,
+}
+
+/// What was read, and how many rows made no sense: each keeps what the snapshot before said of it.
+pub struct Read<T> {
+    pub value: T,
+    pub rejected: usize,
+}
+
+pub async fn newest_revision(pool: &PgPool) -> sqlx::Result<Revision> {
+    sqlx::query_scalar("select revision from ficus.clock")
+        .fetch_one(pool)
+        .await
+        .map(Revision)
+}
+
+/// Everything. Streams, so that a million tenants need no second copy in memory.
+pub async fn load_all(pool: &PgPool) -> sqlx::Result<Read<Snapshot>> {
+    let mut tx = pool
+        .begin_with("begin isolation level repeatable read read only")
+        .await?;
+    let revision: i64 = sqlx::query_scalar("select revision from ficus.clock")
+        .fetch_one(&mut *tx)
+        .await?;
+    let mut rejected = 0;
+
+    let mut capabilities = BTreeMap::new();
+    for row in sqlx::query("select name, ordinal, effect from ficus.capability")
+        .fetch_all(&mut *tx)
+        .await?
+    {
+        match capability(row.get(1), row.get(2)) {
+            Some(capability) => {
+                capabilities.insert(row.get::<String, _>(0), capability);
+            }
+            None => rejected += 1,
+        }
+    }
+    let mut forced = Forced::default();
+    let overrides = sqlx::query_as::<_, (Option<String>, String)>(
+        "select capability, action from ficus.override",
+    );
+    for (name, action) in overrides.fetch_all(&mut *tx).await? {
+        rejected += usize::from(!add_override(
+            &mut forced,
+            &capabilities,
+            name.as_deref(),
+            &action,
+        ));
+    }
+
+    // Flags come folded into their tenant's row: as text, a character a capability would be shorter to write,
+    // but two bit planes are what the snapshot keeps, and PostgreSQL sums them as fast as it joins.
+    let mut tenants = Vec::new();
+    {
+        let sql = "select t.id, t.slug, t.class, f.low, f.high, f.unknown
+            from ficus.tenant as t
+            left join (
+                select f.tenant_id,
+                    bit_or(case when f.state in ('legacy', 'modern') then 1::bigint << c.ordinal::int else 0 end) as low,
+                    bit_or(case when f.state in ('shadow', 'modern') then 1::bigint << c.ordinal::int else 0 end) as high,
+                    count(*) filter (where f.state not in ('legacy', 'shadow', 'modern')) as unknown
+                from ficus.flag as f join ficus.capability as c on c.name = f.capability
+                group by f.tenant_id
+            ) as f on f.tenant_id = t.id";
+        let mut rows = sqlx::query(sql).fetch(&mut *tx);
+        while let Some(row) = rows.try_next().await? {
+            let class = Class::parse(row.get(2));
+            rejected +=
+                usize::from(class.is_none()) + row.get::<Option<i64>, _>(5).unwrap_or(0) as usize;
+            let facts = TenantFacts {
+                slug: row.get::<Option<&str>, _>(1).map(Arc::from),
+                class: class.unwrap_or_default(),
+            };
+            let plane = |at: usize| row.get::<Option<i64>, _>(at).unwrap_or(0) as u64;
+            tenants.push(Tenant::new(TenantId(row.get(0)), facts).with_planes(plane(3), plane(4)));
+        }
+    }
+    tx.rollback().await?;
+    Ok(Read {
+        value: Snapshot::build(Revision(revision), capabilities, forced, tenants),
+        rejected,
+    })
+}
+
+/// What changed since `old`. `None`: the change is of a kind that only a whole load shows right.
+pub async fn load_since(pool: &PgPool, old: &Snapshot) -> sqlx::Result<Option<Read<Delta>>> {
+    let sql = "with touched as (
+            select distinct entity, tenant_id, capability from ficus.change_item
+            where revision > $1 and entity in ('tenant', 'flag')
+        )
+        select 'clock' as kind, revision as id, null::text as name, null::text as word, null::smallint as ordinal, true as present from ficus.clock
+        union all select 'capability', null, name, effect, ordinal, true from ficus.capability
+        union all select 'override', null, capability, action, null, true from ficus.override
+        union all
+        select 'tenant', i.tenant_id, t.slug, t.class, null, t.id is not null
+        from touched as i left join ficus.tenant as t on t.id = i.tenant_id where i.entity = 'tenant'
+        union all
+        select 'flag', i.tenant_id, i.capability, f.state, c.ordinal, f.tenant_id is not null
+        from touched as i
+        left join ficus.flag as f on f.tenant_id = i.tenant_id and f.capability = i.capability
+        left join ficus.capability as c on c.name = i.capability
+        where i.entity = 'flag'";
+    let rows = sqlx::query(sql)
+        .bind(old.revision.0)
+        .fetch_all(pool)
+        .await?;
+    let mut delta = Delta::default();
+    let mut overrides = Vec::new();
+    let mut rejected = 0;
+    for row in &rows {
+        let (name, word): (Option<&str>, Option<&str>) = (row.get(2), row.get(3));
+        let id = row.get::<Option<i64>, _>(1).unwrap_or_default();
+        let present: bool = row.get(5);
+        match row.get::<&str, _>(0) {
+            "clock" => delta.revision = Revision(id),
+            "capability" => match (
+                name,
+                word.and_then(|effect| {
+                    capability(row.get::<Option<i16>, _>(4).unwrap_or(-1), effect)
+                }),
+            ) {
+                (Some(name), Some(capability)) => {
+                    delta.capabilities.insert(name.to_owned(), capability);
+                }
+                _ => rejected += 1,
+            },
+            "override" => overrides.push((name, word.unwrap_or_default())),
+            "tenant" if !present => delta.tenants.push((TenantId(id), None)),
+            "tenant" => match word.and_then(Class::parse) {
+                Some(class) => delta.tenants.push((
+                    TenantId(id),
+                    Some(TenantFacts {
+                        slug: name.map(Arc::from),
+                        class,
+                    }),
+                )),
+                None => rejected += 1,
+            },
+            _ => {
+                // A capability that is gone takes its number with it; the old snapshot still knows it.
+                let known = || {
+                    name.and_then(|name| old.capability(name))
+                        .map(|c| c.ordinal)
+                };
+                let Some(ordinal) = row
+                    .get::<Option<i16>, _>(4)
+                    .and_then(|o| u8::try_from(o).ok())
+                    .filter(|o| *o < 64)
+                    .or_else(known)
+                else {
+                    continue;
+                };
+                match (present, word.and_then(State::parse)) {
+                    (false, _) => delta.flags.push((TenantId(id), ordinal, None)),
+                    (true, Some(state)) => delta.flags.push((TenantId(id), ordinal, Some(state))),
+                    (true, None) => rejected += 1,
+                }
+            }
+        }
+    }
+    let renumbered = |(name, known): (&String, &Capability)| {
+        delta
+            .capabilities
+            .get(name)
+            .is_some_and(|now| now.ordinal != known.ordinal)
+    };
+    if old.capabilities().iter().any(renumbered) {
+        return Ok(None);
+    }
+    for (name, action) in overrides {
+        rejected += usize::from(!add_override(
+            &mut delta.forced,
+            &delta.capabilities,
+            name,
+            action,
+        ));
+    }
+    Ok(Some(Read {
+        value: delta,
+        rejected,
+    }))
+}
+
+fn capability(ordinal: i16, effect: &str) -> Option<Capability> {
+    let ordinal = u8::try_from(ordinal).ok().filter(|o| *o < 64)?;
+    Some(Capability {
+        ordinal,
+        effect: Effect::parse(effect)?,
+    })
+}
+
+fn add_override(
+    forced: &mut Forced,
+    capabilities: &BTreeMap<String, Capability>,
+    name: Option<&str>,
+    action: &str,
+) -> bool {
+    match (action, name) {
+        ("force-legacy", None) => forced.all = true,
+        ("force-legacy", Some(name)) => match capabilities.get(name) {
+            Some(capability) => forced.capabilities |= 1 << capability.ordinal,
+            None => return false,
+        },
+        _ => return false,
+    }
+    true
+}
+
+/// Introduces this process, or re-introduces it after a restart.
+pub async fn register(pool: &PgPool, instance: &Instance, applied: Revision) -> sqlx::Result<()> {
+    let sql = "insert into ficus.instance (id, name, roles, version, listen, applied_revision)
+        values ($1, $2, $3, $4, $5, $6)
+        on conflict on constraint instance_pkey do update set
+            name = excluded.name, roles = excluded.roles, version = excluded.version, listen = excluded.listen,
+            started_at = clock_timestamp(), heartbeat_at = clock_timestamp(), stopped_at = null,
+            applied_revision = excluded.applied_revision, applied_at = clock_timestamp()";
+    let query = sqlx::query(sql)
+        .bind(instance.id)
+        .bind(&instance.name)
+        .bind(&instance.roles);
+    query
+        .bind(env!("CARGO_PKG_VERSION"))
+        .bind(&instance.listen)
+        .bind(applied.0)
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Reports the revision in force. Answers how long its change took to get here, by the database's clock.
+pub async fn acknowledge(pool: &PgPool, id: Uuid, applied: Revision) -> sqlx::Result<Option<f64>> {
+    let sql = "update ficus.instance set applied_revision = $2, applied_at = clock_timestamp(), heartbeat_at = clock_timestamp()
+        where id = $1
+        returning extract(epoch from clock_timestamp() - (select at from ficus.change where revision = $2))::float8";
+    let row: Option<Option<f64>> = sqlx::query_scalar(sql)
+        .bind(id)
+        .bind(applied.0)
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.flatten())
+}
+
+/// False where the row is gone: somebody pruned an instance that was away for long.
+pub async fn heartbeat(pool: &PgPool, id: Uuid) -> sqlx::Result<bool> {
+    let sql = "update ficus.instance set heartbeat_at = clock_timestamp() where id = $1";
+    sqlx::query(sql)
+        .bind(id)
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected() == 1)
+}
+
+/// An orderly stop: nobody waits for this instance any more.
+pub async fn mark_stopped(pool: &PgPool, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query("update ficus.instance set stopped_at = clock_timestamp() where id = $1")
+        .bind(id)
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Tells the database of a local action, once. Answers the revision from which it stands there.
+pub async fn replay(pool: &PgPool, action: &Action) -> sqlx::Result<Revision> {
+    let mut tx = pool.begin().await?;
+    let settings = "select set_config('ficus.actor', $1, true), set_config('ficus.reason', $2, true), set_config('ficus.source', 'local', true)";
+    sqlx::query(settings)
+        .bind(&action.actor)
+        .bind(&action.reason)
+        .execute(&mut *tx)
+        .await?;
+    let (tenants, capability) = match &action.scope {
+        Pinned::Tenants(ids) => (Some(ids.iter().map(|id| id.0).collect::<Vec<_>>()), None),
+        Pinned::Capability(name) => (None, Some(name.as_str())),
+        Pinned::All => (None, None),
+    };
+    let revision = sqlx::query_scalar("select ficus.replay_local_rollback($1, $2, $3, $4, $5, $6)")
+        .bind(action.id)
+        .bind(action.at)
+        .bind(action.base_revision.0)
+        .bind(tenants)
+        .bind(capability)
+        .bind(matches!(action.scope, Pinned::All))
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(Revision(revision))
+}

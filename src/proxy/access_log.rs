@@ -1,0 +1,120 @@
+//! One line a request: JSON, written by a thread of its own.
+//!
+//! Its own file, because a slow disk or a stopped reader of stdout must never hold a request: a line that
+//! finds the queue full is dropped and counted.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread;
+
+use prometheus_client::metrics::counter::Counter;
+use serde::Serialize;
+
+use crate::telemetry::AccessLog as Config;
+
+/// Lines that wait for the writer at most: about 20 MB.
+const QUEUE: usize = 65_536;
+
+/// Everything that is known of a request when it is over. No body, no query, no token.
+#[derive(Serialize)]
+pub struct Line<'a> {
+    pub time: &'a str,
+    pub request_id: &'a str,
+    pub client: Option<std::net::IpAddr>,
+    pub method: &'a str,
+    pub host: Option<&'a str>,
+    /// Without the query, which may hold a token.
+    pub path: &'a str,
+    /// `None`: the client went away first.
+    pub status: Option<u16>,
+    pub bytes: u64,
+    pub ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<i64>,
+    /// Which resolver named the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<&'a str>,
+    pub capability: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side: Option<&'a str>,
+    pub reason: &'a str,
+    pub revision: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<&'a str>,
+    /// Times that the request was sent upstream; more than one is a retry.
+    pub attempts: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+}
+
+/// The sending end. `None` inside: switched off.
+pub struct AccessLog {
+    lines: Option<SyncSender<Vec<u8>>>,
+    dropped: Counter,
+}
+
+impl AccessLog {
+    /// Starts the writer's thread. It ends, with all lines written, when the log is dropped.
+    pub fn start(config: &Config, dropped: Counter) -> io::Result<Self> {
+        let out: Box<dyn Write + Send> = match config {
+            Config::Off => {
+                return Ok(Self {
+                    lines: None,
+                    dropped,
+                });
+            }
+            Config::Stdout => Box::new(io::stdout()),
+            Config::File(path) => {
+                Box::new(OpenOptions::new().create(true).append(true).open(path)?)
+            }
+        };
+        let (lines, queue) = sync_channel(QUEUE);
+        thread::Builder::new()
+            .name("access log".to_owned())
+            .spawn(move || write_lines(&queue, out))?;
+        Ok(Self {
+            lines: Some(lines),
+            dropped,
+        })
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    pub fn write(&self, line: &Line<'_>) {
+        let Some(lines) = &self.lines else { return };
+        let mut text = Vec::with_capacity(384);
+        if serde_json::to_writer(&mut text, line).is_ok() {
+            text.push(b'\n');
+            if lines.try_send(text).is_err() {
+                self.dropped.inc();
+            }
+        }
+    }
+}
+
+fn write_lines(queue: &Receiver<Vec<u8>>, out: Box<dyn Write + Send>) {
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    let mut failing = false;
+    let mut note = |result: io::Result<()>| match result {
+        Ok(()) => failing = false,
+        // Said once until it works again: a full disk must not fill the other log.
+        Err(e) if !std::mem::replace(&mut failing, true) => {
+            tracing::error!(error = %e, "the access log cannot be written")
+        }
+        Err(_) => {}
+    };
+    while let Ok(line) = queue.recv() {
+        note(out.write_all(&line));
+        loop {
+            match queue.try_recv() {
+                Ok(line) => note(out.write_all(&line)),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        // Nobody waits for more: let the reader see it now.
+        note(out.flush());
+    }
+}

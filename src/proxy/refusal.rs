@@ -1,0 +1,192 @@
+//! What ficus answers itself: a small problem document (RFC 9457) or a small page, by what the client accepts.
+//!
+//! Its own file, so that every refusal looks the same and carries the request's id.
+
+use bytes::Bytes;
+use http::header;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+/// Why ficus answers in an upstream's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    BadHost,
+    UriTooLong,
+    HeadTooLarge,
+    BodyTooLarge,
+    BadRequest,
+    RequestTimeout,
+    NotReady,
+    NoUpstream,
+    Unreachable,
+    BadAnswer,
+    UpstreamTimeout,
+    Internal,
+}
+
+impl Refusal {
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadHost | Self::BadRequest => 400,
+            Self::RequestTimeout => 408,
+            Self::BodyTooLarge => 413,
+            Self::UriTooLong => 414,
+            Self::HeadTooLarge => 431,
+            Self::Internal => 500,
+            Self::Unreachable | Self::BadAnswer => 502,
+            Self::NotReady | Self::NoUpstream => 503,
+            Self::UpstreamTimeout => 504,
+        }
+    }
+
+    /// The label in metrics and in the access log, and the end of the problem's type.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadHost => "bad-host",
+            Self::UriTooLong => "uri-too-long",
+            Self::HeadTooLarge => "head-too-large",
+            Self::BodyTooLarge => "body-too-large",
+            Self::BadRequest => "bad-request",
+            Self::RequestTimeout => "request-timeout",
+            Self::NotReady => "not-ready",
+            Self::NoUpstream => "no-upstream",
+            Self::Unreachable => "unreachable",
+            Self::BadAnswer => "bad-answer",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::Internal => "internal",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::BadHost => "The request names no valid host",
+            Self::UriTooLong => "The address is too long",
+            Self::HeadTooLarge => "The request's header fields are too many or too large",
+            Self::BodyTooLarge => "The request's body is too large",
+            Self::BadRequest => "The request cannot be understood",
+            Self::RequestTimeout => "The request took too long to arrive",
+            Self::NotReady => "The service is starting",
+            Self::NoUpstream => "Nothing is configured to answer this request",
+            Self::Unreachable => "The application cannot be reached",
+            Self::BadAnswer => "The application's answer cannot be understood",
+            Self::UpstreamTimeout => "The application took too long to answer",
+            Self::Internal => "Something went wrong here",
+        }
+    }
+
+    /// Seconds after which it is worth trying again.
+    const fn retry_after(self) -> Option<&'static str> {
+        match self {
+            Self::NotReady => Some("2"),
+            Self::NoUpstream => Some("30"),
+            _ => None,
+        }
+    }
+}
+
+/// Writes the refusal, unless an answer has begun already; the connection is closed after it, since what is left
+/// of the request may never come. Answers the status that the client got, if any.
+pub async fn refuse(
+    session: &mut Session,
+    refusal: Refusal,
+    request_id: &str,
+) -> pingora::Result<Option<u16>> {
+    if let Some(begun) = session.response_written() {
+        return Ok(Some(begun.status.as_u16()));
+    }
+    let as_page = session
+        .get_header(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(wants_page);
+    let body = if as_page {
+        page(refusal, request_id)
+    } else {
+        problem(refusal, request_id)
+    };
+    let status = refusal.status();
+    let mut head = ResponseHeader::build(status, Some(6))?;
+    head.insert_header(
+        header::CONTENT_TYPE,
+        if as_page {
+            "text/html; charset=utf-8"
+        } else {
+            "application/problem+json"
+        },
+    )?;
+    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    head.insert_header("x-request-id", request_id)?;
+    if let Some(seconds) = refusal.retry_after() {
+        head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
+    session.set_keepalive(None);
+    let body = if session.req_header().method == http::Method::HEAD {
+        Bytes::new()
+    } else {
+        Bytes::from(body)
+    };
+    session
+        .write_response_header(Box::new(head), body.is_empty())
+        .await?;
+    if !body.is_empty() {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(Some(status))
+}
+
+/// A browser names text/html before anything else; a program that takes anything gets JSON.
+fn wants_page(accept: &str) -> bool {
+    let html = accept.find("text/html");
+    let json = accept.find("json");
+    html.is_some_and(|html| json.is_none_or(|json| html < json))
+}
+
+fn problem(refusal: Refusal, request_id: &str) -> String {
+    // Every part is ours or checked, so nothing needs escaping.
+    format!(
+        "{{\"type\":\"urn:ficus:problem:{}\",\"title\":\"{}\",\"status\":{},\"request_id\":\"{request_id}\"}}\n",
+        refusal.as_str(),
+        refusal.title(),
+        refusal.status(),
+    )
+}
+
+fn page(refusal: Refusal, request_id: &str) -> String {
+    let (status, title) = (refusal.status(), refusal.title());
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{status} {title}</title>\
+         <style>body{{font:1rem/1.5 system-ui,sans-serif;margin:20vh auto;max-width:32rem;padding:0 1rem;color:#222;background:#fff}}\
+         code{{color:#666}}@media(prefers-color-scheme:dark){{body{{color:#ddd;background:#111}}}}</style>\
+         <h1>{title}</h1><p>If it stays so, tell support this number: <code>{request_id}</code></p></html>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_get_a_page_and_programs_a_document() {
+        assert!(wants_page(
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+        ));
+        for accept in [
+            "*/*",
+            "application/json",
+            "application/json, text/html",
+            "application/problem+json",
+        ] {
+            assert!(!wants_page(accept), "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_problem_document_is_json() {
+        let text = problem(Refusal::Unreachable, "abc12345");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(
+            (value["status"].as_u64(), value["request_id"].as_str()),
+            (Some(502), Some("abc12345"))
+        );
+    }
+}

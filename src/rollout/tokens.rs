@@ -1,0 +1,197 @@
+//! Tokens of the admin API: made, listed, revoked, verified.
+//!
+//! Its own file, because it owns `ficus.token` and is the only place that ever sees a token's text.
+//! The text is `ficus_` and base64url of 24 random bytes and their checksum: a typing error and a found string
+//! can be judged without a database. Only its SHA-256 is stored; 192 random bits need no slow hash.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use subtle::ConstantTimeEq;
+
+use super::transaction::within;
+use super::{Author, Error};
+
+const PREFIX: &str = "ficus_";
+const RANDOM_BYTES: usize = 24;
+const CHECKSUM_BYTES: usize = 4;
+
+/// What a token may do. Each role may do what the one before it may.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Flips and rolls back.
+    Operator,
+    /// Makes and revokes tokens.
+    Admin,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl TryFrom<String> for Role {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "viewer" => Ok(Self::Viewer),
+            "operator" => Ok(Self::Operator),
+            "admin" => Ok(Self::Admin),
+            _ => Err(format!(
+                "{text:?} is no role: expected viewer, operator or admin"
+            )),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+pub struct Token {
+    pub name: String,
+    #[sqlx(try_from = "String")]
+    pub role: Role,
+    pub created_at: DateTime<Utc>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// Who presented a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenHolder {
+    pub name: String,
+    pub role: Role,
+}
+
+/// Makes a token and answers its text, which is stored nowhere: pass it on and forget it.
+pub async fn create_token(
+    pool: &PgPool,
+    author: &Author,
+    name: &str,
+    role: Role,
+) -> Result<String, Error> {
+    let text = fresh_text();
+    let digest = Sha256::digest(text.as_bytes());
+    let insert = sqlx::query("insert into ficus.token (name, role, digest) values ($1, $2, $3)")
+        .bind(name)
+        .bind(role.as_str())
+        .bind(digest.as_slice());
+    within(insert.execute(pool)).await?;
+    tracing::info!(name, role = role.as_str(), by = author.actor, "token made");
+    Ok(text)
+}
+
+pub async fn list_tokens(pool: &PgPool) -> Result<Vec<Token>, Error> {
+    let query = sqlx::query_as(
+        "select name, role, created_at, revoked_at from ficus.token order by name limit $1",
+    )
+    .bind(super::page(u32::MAX));
+    within(query.fetch_all(pool)).await
+}
+
+/// Revokes a token. Answers false when it was revoked already.
+pub async fn revoke_token(pool: &PgPool, author: &Author, name: &str) -> Result<bool, Error> {
+    let revoke = sqlx::query("update ficus.token set revoked_at = clock_timestamp() where name = $1 and revoked_at is null")
+        .bind(name);
+    if within(revoke.execute(pool)).await?.rows_affected() > 0 {
+        tracing::info!(name, by = author.actor, "token revoked");
+        return Ok(true);
+    }
+    let known = sqlx::query("select from ficus.token where name = $1").bind(name);
+    match within(known.fetch_optional(pool)).await? {
+        Some(_) => Ok(false),
+        None => Err(Error::UnknownToken(name.to_owned())),
+    }
+}
+
+/// The digest of a text that can be a token: right prefix, length and checksum.
+pub fn token_digest(text: &str) -> Option<[u8; 32]> {
+    let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
+    let (random, sum) = bytes.split_at_checked(RANDOM_BYTES)?;
+    if sum.len() != CHECKSUM_BYTES || !bool::from(sum.ct_eq(&checksum(random))) {
+        return None;
+    }
+    Some(Sha256::digest(text.as_bytes()).into())
+}
+
+/// Whose token has this digest; `None` when nobody's, or when it is revoked.
+pub async fn verify_token(pool: &PgPool, digest: &[u8; 32]) -> Result<Option<TokenHolder>, Error> {
+    let query = sqlx::query_as::<_, (String, String, Vec<u8>)>(
+        "select name, role, digest from ficus.token where digest = $1 and revoked_at is null",
+    )
+    .bind(digest.as_slice());
+    let Some((name, role, stored)) = within(query.fetch_optional(pool)).await? else {
+        return Ok(None);
+    };
+    if !bool::from(stored.ct_eq(digest)) {
+        return Ok(None);
+    }
+    Ok(Some(TokenHolder {
+        name,
+        role: Role::try_from(role).map_err(Error::Invalid)?,
+    }))
+}
+
+fn fresh_text() -> String {
+    let random: [u8; RANDOM_BYTES] = rand::random();
+    let mut bytes = random.to_vec();
+    bytes.extend(checksum(&random));
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn checksum(random: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let digest = Sha256::new()
+        .chain_update(PREFIX)
+        .chain_update(random)
+        .finalize();
+    [digest[0], digest[1], digest[2], digest[3]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_token_has_a_digest_and_a_mistyped_one_has_none() {
+        let text = fresh_text();
+        assert!(token_digest(&text).is_some());
+        let last = text.len() - 3;
+        let other = if text.as_bytes()[last] == b'A' {
+            "B"
+        } else {
+            "A"
+        };
+        let mistyped = format!("{}{other}{}", &text[..last], &text[last + 1..]);
+        assert_eq!(token_digest(&mistyped), None, "{mistyped}");
+    }
+
+    #[test]
+    fn what_has_not_the_form_of_a_token_has_no_digest() {
+        for text in [
+            "",
+            "ficus_",
+            "ficus_AAAA",
+            "bearer",
+            &fresh_text()[1..],
+            &format!("{}A", fresh_text()),
+        ] {
+            assert_eq!(token_digest(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_higher_role_may_do_what_a_lower_may() {
+        assert!(Role::Viewer < Role::Operator && Role::Operator < Role::Admin);
+    }
+}
