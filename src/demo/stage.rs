@@ -54,6 +54,8 @@ struct Ports {
     proxy_a: u16,
     proxy_b: u16,
     admin: u16,
+    /// Of proxy-b, which has no admin API.
+    health_b: u16,
     dashboard: u16,
     engine: u16,
     legacy: u16,
@@ -116,7 +118,6 @@ impl Stage {
                 Legacy::database_url(&legacy_database),
             ),
             ("FICUS_DEMO_APP_KEY", legacy.app_key.clone()),
-            ("FICUS_DEMO_ADMIN_PORT", ports.admin.to_string()),
             ("FICUS_DEMO_DASHBOARD_PORT", ports.dashboard.to_string()),
             ("FICUS_DEMO_ENGINE_PORT", ports.engine.to_string()),
             ("FICUS_DEMO_LEGACY_PORT", ports.legacy.to_string()),
@@ -128,10 +129,10 @@ impl Stage {
             shared: &shared,
         };
         let a = place
-            .start_proxy("proxy-a", "a", ports.proxy_a, &[])
+            .start_proxy("proxy-a", "a", ports.proxy_a, ports.admin, &[])
             .await?;
         let b = place
-            .start_proxy("proxy-b", "b", ports.proxy_b, &["--roles", "proxy"])
+            .start_proxy("proxy-b", "b", ports.proxy_b, ports.health_b, &["--roles", "proxy"])
             .await?;
 
         let admin_url = format!("http://127.0.0.1:{}", ports.admin);
@@ -378,6 +379,7 @@ impl Place<'_> {
         name: &'static str,
         state: &str,
         port: u16,
+        admin_port: u16,
         arguments: &[&str],
     ) -> anyhow::Result<Proxy> {
         let state = self.folder.join(state);
@@ -386,6 +388,8 @@ impl Place<'_> {
             [
                 ("FICUS_DEMO_NAME", name.to_owned()),
                 ("FICUS_DEMO_PROXY_PORT", port.to_string()),
+                // A proxy alone answers there for its health and its metrics.
+                ("FICUS_DEMO_ADMIN_PORT", admin_port.to_string()),
                 ("FICUS_DEMO_STATE_DIR", state.display().to_string()),
             ]
             .map(|(name, value)| (name.to_owned(), value)),
@@ -423,6 +427,7 @@ impl Ports {
             proxy_a: choose(8080)?,
             proxy_b: choose(8081)?,
             admin: choose(8090)?,
+            health_b: choose(8091)?,
             dashboard: choose(8092)?,
             engine: choose(8093)?,
             legacy: choose(8500)?,

@@ -13,6 +13,8 @@ const STATS: &str = "/dashboard/stats";
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+const CALL: &str = "the customer calls: a blank page";
+
 /// Exit codes of the command line, from its help.
 const DONE: i32 = 0;
 const NOT_CONFIRMED: i32 = 5;
@@ -167,21 +169,11 @@ impl<'a> Story<'a> {
         self.expect_everywhere(2, "legacy").await?;
         self.expect_everywhere(3, "modern").await?;
         self.expect_everywhere(4, "legacy").await?;
-        for which in [Proxies::A, Proxies::B] {
-            let socket = self.proxy(which).socket.display().to_string();
-            let rollback = [
-                "rollback",
-                "--local",
-                &socket,
-                "--tenant",
-                "3",
-                "--reason",
-                "corner calls: blank page",
-                "--output",
-                "table",
-            ];
-            self.command(&rollback, DONE).await?;
-        }
+        let sockets = [&self.stage.a, &self.stage.b].map(|proxy| proxy.socket.display().to_string());
+        let rollback = [
+            "rollback", "--local", &sockets[0], "--local", &sockets[1], "--tenant", "3", "--reason", CALL, "--output", "table",
+        ];
+        self.command(&rollback, DONE).await?;
         self.expect_everywhere(3, "legacy").await
     }
 
@@ -193,7 +185,7 @@ impl<'a> Story<'a> {
         self.stage.start_database().await?;
         let returned = Instant::now();
         let home = "select count(*) >= 2 and not exists (select from ficus.flag where tenant_id = 3 and state <> 'legacy')
-                    from ficus.change where action_id is not null and reason = 'corner calls: blank page'";
+                    from ficus.change where action_id is not null and reason = 'the customer calls: a blank page'";
         let held = self.holds_in_the_database(home).await?;
         self.see(
             held,
