@@ -65,19 +65,22 @@ fn print_urls(stage: &Stage) {
         "   the mail catcher                   http://{}   (SMTP on {})",
         stage.mail.page, stage.mail.smtp
     );
-    println!(
-        "   ficus' database                    {}",
-        stage.psql_command()
-    );
     println!("\n   Try, in another terminal:");
     println!(
         "     export FICUS_URL={} FICUS_TOKEN={}",
         stage.admin_url,
         stage.token().unwrap_or("(none)")
     );
+    if let Ok(program) = std::env::current_exe() {
+        println!("     alias ficus={}", program.display());
+    }
+    println!("     export DATABASE_URL='{}'", stage.database_url());
     println!("     ficus status");
     println!("     ficus flag set 2 dashboard modern --reason 'my first flip'");
     println!("     ficus rollback --tenant 2 --reason 'and back'");
+    println!(
+        "     psql \"$DATABASE_URL\" -c \"update ficus.flag set state = 'modern' where tenant_id = 3\""
+    );
     println!("\n   Ctrl-C ends it.");
 }
 

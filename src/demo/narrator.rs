@@ -44,13 +44,16 @@ pub fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// For a shell.
+/// For a shell, in the quotes that read best.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
+    match word {
+        "$DATABASE_URL" => "\"$DATABASE_URL\"".to_owned(),
+        _ if !word.is_empty() && word.chars().all(plain) => word.to_owned(),
+        _ if word.contains('\'') && !word.contains(['"', '$', '`', '\\', '!']) => {
+            format!("\"{word}\"")
+        }
+        _ => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -62,7 +65,8 @@ mod tests {
     fn a_word_is_quoted_as_a_shell_needs_it() {
         assert_eq!(quote("--tenant"), "--tenant");
         assert_eq!(quote("two words"), "'two words'");
-        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote("state = 'modern'"), "\"state = 'modern'\"");
+        assert_eq!(quote("it's $5"), r"'it'\''s $5'");
         assert_eq!(quote(""), "''");
     }
 }

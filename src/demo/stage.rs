@@ -132,7 +132,13 @@ impl Stage {
             .start_proxy("proxy-a", "a", ports.proxy_a, ports.admin, &[])
             .await?;
         let b = place
-            .start_proxy("proxy-b", "b", ports.proxy_b, ports.health_b, &["--roles", "proxy"])
+            .start_proxy(
+                "proxy-b",
+                "b",
+                ports.proxy_b,
+                ports.health_b,
+                &["--roles", "proxy"],
+            )
             .await?;
 
         let admin_url = format!("http://127.0.0.1:{}", ports.admin);
@@ -177,7 +183,7 @@ impl Stage {
     /// Runs statements in psql on ficus' database, as any client might.
     pub async fn psql(&self, statements: &[&str]) -> anyhow::Result<Output> {
         let arguments: Vec<&str> = statements.iter().flat_map(|it| ["-c", it]).collect();
-        narrator::command("psql", &arguments);
+        narrator::command("psql", &[&["$DATABASE_URL"], &arguments[..]].concat());
         let output = Command::new(&self.psql)
             .args([
                 "-X",
@@ -236,9 +242,9 @@ impl Stage {
         Ok(())
     }
 
-    /// The command for a person's own psql.
-    pub fn psql_command(&self) -> String {
-        format!("psql '{}'", self.ficus_database_url)
+    /// Of ficus' own database, for a person's psql.
+    pub fn database_url(&self) -> &str {
+        &self.ficus_database_url
     }
 
     pub fn token(&self) -> Option<&str> {

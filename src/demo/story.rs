@@ -169,9 +169,20 @@ impl<'a> Story<'a> {
         self.expect_everywhere(2, "legacy").await?;
         self.expect_everywhere(3, "modern").await?;
         self.expect_everywhere(4, "legacy").await?;
-        let sockets = [&self.stage.a, &self.stage.b].map(|proxy| proxy.socket.display().to_string());
+        let sockets =
+            [&self.stage.a, &self.stage.b].map(|proxy| proxy.socket.display().to_string());
         let rollback = [
-            "rollback", "--local", &sockets[0], "--local", &sockets[1], "--tenant", "3", "--reason", CALL, "--output", "table",
+            "rollback",
+            "--local",
+            &sockets[0],
+            "--local",
+            &sockets[1],
+            "--tenant",
+            "3",
+            "--reason",
+            CALL,
+            "--output",
+            "table",
         ];
         self.command(&rollback, DONE).await?;
         self.expect_everywhere(3, "legacy").await
