@@ -5,6 +5,7 @@
 mod dashboard;
 mod embedded;
 mod engine;
+mod fleet;
 mod identity;
 mod schema;
 mod support;
