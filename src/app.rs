@@ -33,7 +33,7 @@ use crate::proxy::edge::Edge;
 use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::upstream::RESOLVE_EVERY;
-use crate::rollout::{self, Author, Terms};
+use crate::rollout::{self, Author, Source as ChangeSource, Terms};
 use crate::secret::Secret;
 use crate::telemetry::{self, Metrics, SetFilter};
 use crate::{control, dashboard, db, engine, proxy};
@@ -186,9 +186,13 @@ async fn welcome(config: &Config, pool: &PgPool, url: &str) -> anyhow::Result<()
         eprintln!("ficus: in front of the legacy application at http://{listen}");
     }
     eprintln!("ficus: admin API at http://{admin}, PostgreSQL at {url}");
-    if rollout::tokens(pool).await?.is_empty() {
-        let token = rollout::create_token(pool, "first", rollout::Role::Admin).await?;
-        let token = token.reveal();
+    if rollout::list_tokens(pool).await?.is_empty() {
+        let author = Author {
+            actor: "ficus serve --embedded".to_owned(),
+            source: ChangeSource::Config,
+            reason: Some("first start".to_owned()),
+        };
+        let token = rollout::create_token(pool, &author, "first", rollout::Role::Admin).await?;
         eprintln!(
             "ficus: the first token, shown this once:\n\n    export FICUS_URL=http://{admin} FICUS_TOKEN={token}\n"
         );
@@ -610,9 +614,9 @@ async fn register_capabilities(pool: PgPool, config: proxy::Config, stop: Cancel
     if wanted.is_empty() {
         return;
     }
-    let terms = Terms::by(Author {
+    let terms = Terms::of(Author {
         actor: "ficus serve".to_owned(),
-        source: "config".to_owned(),
+        source: ChangeSource::Config,
         reason: Some("registered from the configuration".to_owned()),
     });
     let mut retry = interval(Duration::from_secs(2));

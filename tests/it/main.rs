@@ -6,6 +6,7 @@ mod dashboard;
 mod demo;
 mod embedded;
 mod engine;
+mod fleet;
 mod identity;
 mod schema;
 mod support;
