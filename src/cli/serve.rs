@@ -100,8 +100,16 @@ pub struct DemoArgs {
     pub check: bool,
 }
 
+/// 0 when every step of the story was as it should be, otherwise 1.
 pub fn demo(args: DemoArgs) -> Result<ExitCode, super::exit::Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)?;
     let held = runtime.block_on(crate::demo::run(args.check))?;
-    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

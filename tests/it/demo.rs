@@ -1,9 +1,10 @@
 //! The legacy application and the mail catcher, started as the demo starts them.
 //!
-//! Its own file, because it needs PHP and a server of its own; the whole story is `make demo CHECK=1`.
+//! Its own file, because it needs PHP and servers of its own; the whole story is what `make demo CHECK=1` plays.
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 
 use ficus::demo::browser::Browser;
 use ficus::demo::http_client;
@@ -71,6 +72,33 @@ async fn a_campaign_sent_by_the_legacy_application_is_caught() {
         TcpListener::bind(address).is_ok(),
         "the workers have left the port"
     );
+}
+
+#[test]
+fn the_story_holds_from_its_beginning_to_its_end() {
+    let folder = scratch_folder();
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("demo"),
+        folder.join("demo"),
+    )
+    .unwrap();
+
+    let output = Command::new(env!("CARGO_BIN_EXE_ficus"))
+        .args(["demo", "--check"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+
+    let told = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{told}\n{complaint}\nthe logs are in {}",
+        folder.display()
+    );
+    assert!(told.contains("== 7.") && !told.contains("FAIL"), "{told}");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// PHP takes no listener of ours, so a port is free only as far as one can know.
