@@ -3,6 +3,7 @@
 //! One binary, because linking is what integration tests cost most, and because they share one server.
 
 mod dashboard;
+mod demo;
 mod embedded;
 mod engine;
 mod fleet;
