@@ -2,8 +2,13 @@
 //!
 //! One binary, because linking is what integration tests cost most, and because they share one server.
 
+mod cli;
+mod control_api;
+mod control_rollout;
+mod control_stage;
 mod dashboard;
 mod embedded;
 mod engine;
+mod rollback;
 mod schema;
 mod support;
