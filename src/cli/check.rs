@@ -18,20 +18,37 @@ use crate::db;
 const REACH: Duration = Duration::from_secs(5);
 
 pub fn run(output: &Output, args: CheckArgs) -> Result<ExitCode, Failure> {
-    let needs = Needs { upstream: true, database: true };
+    let needs = Needs {
+        upstream: true,
+        database: true,
+    };
     let faults = match Source::new(args.config.as_deref(), process_environment(), needs).load() {
         Err(faults) => faults.0,
         Ok(config) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map_err(anyhow::Error::from)?.block_on(unreachable(&config))
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime
+                .map_err(anyhow::Error::from)?
+                .block_on(unreachable(&config))
         }
     };
-    let told: Vec<_> = faults.iter().map(|it| serde_json::json!({ "key": it.key, "problem": it.problem })).collect();
-    output.data(&serde_json::json!({ "ok": faults.is_empty(), "faults": told }), |_| match faults.len() {
-        0 => "the configuration is good, and everything it names answers\n".to_owned(),
-        _ => faults.iter().map(|fault| format!("{fault}\n")).collect(),
-    })?;
-    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    let told: Vec<_> = faults
+        .iter()
+        .map(|it| serde_json::json!({ "key": it.key, "problem": it.problem }))
+        .collect();
+    output.data(
+        &serde_json::json!({ "ok": faults.is_empty(), "faults": told }),
+        |_| match faults.len() {
+            0 => "the configuration is good, and everything it names answers\n".to_owned(),
+            _ => faults.iter().map(|fault| format!("{fault}\n")).collect(),
+        },
+    )?;
+    Ok(if faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
 }
 
 /// What does not answer, under the key that names it.
@@ -39,15 +56,29 @@ async fn unreachable(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (name, upstream) in &config.proxy.upstreams {
         let at = format!("{}:{}", upstream.host, upstream.port);
-        let problem = match timeout(REACH, TcpStream::connect((upstream.host.as_str(), upstream.port))).await {
+        let problem = match timeout(
+            REACH,
+            TcpStream::connect((upstream.host.as_str(), upstream.port)),
+        )
+        .await
+        {
             Ok(Ok(_)) => continue,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", REACH.as_secs()),
         };
-        faults.push(Fault::new(format!("upstream.{name}"), format!("{at} cannot be reached: {problem}")));
+        faults.push(Fault::new(
+            format!("upstream.{name}"),
+            format!("{at} cannot be reached: {problem}"),
+        ));
     }
-    for (key, url) in [("database.url", &config.database.url), ("database.legacy_url", &config.database.legacy_url)] {
-        let answers = url.is_empty() || timeout(REACH, db::answers(url.reveal())).await.unwrap_or(false);
+    for (key, url) in [
+        ("database.url", &config.database.url),
+        ("database.legacy_url", &config.database.legacy_url),
+    ] {
+        let answers = url.is_empty()
+            || timeout(REACH, db::answers(url.reveal()))
+                .await
+                .unwrap_or(false);
         if !answers {
             faults.push(Fault::new(key, "the database does not take our connection: is it up, and are user and password right?"));
         }

@@ -63,7 +63,11 @@ impl From<ServeArgs> for Serve {
             ProcessRole::Engine => Role::Engine,
             ProcessRole::Dashboard => Role::Dashboard,
         };
-        let roles = if args.roles.is_empty() { Role::ALL.into() } else { args.roles.iter().map(role).collect() };
+        let roles = if args.roles.is_empty() {
+            Role::ALL.into()
+        } else {
+            args.roles.iter().map(role).collect()
+        };
         Self {
             config: args.config,
             roles,

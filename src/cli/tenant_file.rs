@@ -92,7 +92,10 @@ fn tenant(record: &StringRecord) -> Result<NewTenant, String> {
 
 /// The line on which a record's first field stands: the reader counts it from the blank lines before.
 fn line_at(text: &[u8], at: &csv::Position) -> u64 {
-    let rest = usize::try_from(at.byte()).ok().and_then(|byte| text.get(byte..)).unwrap_or_default();
+    let rest = usize::try_from(at.byte())
+        .ok()
+        .and_then(|byte| text.get(byte..))
+        .unwrap_or_default();
     let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
     at.line() + blank.filter(|byte| **byte == b'\n').count() as u64
 }

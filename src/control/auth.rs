@@ -97,7 +97,11 @@ pub(super) async fn require(
     if holder.role < role {
         return forbidden(&holder, role).into_response();
     }
-    let source = if from_command_line(&request) { Source::Cli } else { Source::Api };
+    let source = if from_command_line(&request) {
+        Source::Cli
+    } else {
+        Source::Api
+    };
     request.extensions_mut().insert(Caller {
         actor: holder.name,
         source,

@@ -107,8 +107,10 @@ async fn roll_back(
 
 fn not_taken(fault: LocalError) -> Problem {
     match fault {
-        LocalError::Disk(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk", fault.to_string())
-            .hint("nothing was changed: free the state folder's disk, or stop this proxy"),
+        LocalError::Disk(_) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk", fault.to_string())
+                .hint("nothing was changed: free the state folder's disk, or stop this proxy")
+        }
         fault => Problem::invalid(fault.to_string()),
     }
 }

@@ -12,6 +12,9 @@ use super::State;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
-    let text = state.process.map(|process| process.metrics.encode(process.flags.age())).unwrap_or_default();
+    let text = state
+        .process
+        .map(|process| process.metrics.encode(process.flags.age()))
+        .unwrap_or_default();
     ([(CONTENT_TYPE, OPENMETRICS)], text)
 }

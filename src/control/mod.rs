@@ -193,8 +193,15 @@ pub fn router(state: State) -> Router {
 
 /// Health and metrics alone, of a process without the control role.
 pub fn probe_router(state: State) -> Router {
-    let open = endpoints().into_iter().filter(|endpoint| endpoint.role.is_none());
-    framed(open.fold(Router::new(), |router, endpoint| router.route(endpoint.path, endpoint.handler)).with_state(state))
+    let open = endpoints()
+        .into_iter()
+        .filter(|endpoint| endpoint.role.is_none());
+    framed(
+        open.fold(Router::new(), |router, endpoint| {
+            router.route(endpoint.path, endpoint.handler)
+        })
+        .with_state(state),
+    )
 }
 
 /// The same API in this process, for someone who has the database's own credentials: PostgreSQL is the guard.

@@ -63,7 +63,11 @@ pub(super) async fn roll_back(
     let scope = body.scope()?;
     let change = rollout::roll_back(&state.db, &how.terms, &scope).await?;
     if let (Some(process), true) = (&state.process, change.changed > 0 && !how.terms.dry_run) {
-        let capability = if let Scope::Capability(name) = &scope { name } else { "all" };
+        let capability = if let Scope::Capability(name) = &scope {
+            name
+        } else {
+            "all"
+        };
         process.metrics.count_rollback(capability, "operator");
     }
     Ok(Json(Written::after(&state.db, change, &how).await))

@@ -31,7 +31,8 @@ pub(super) async fn create(
     caller: Caller,
     Body(body): Body<CreateBody>,
 ) -> Result<Response, Problem> {
-    let token = rollout::create_token(&state.db, &caller.author(None), &body.name, body.role).await?;
+    let token =
+        rollout::create_token(&state.db, &caller.author(None), &body.name, body.role).await?;
     let answer = Json(json!({ "name": body.name, "role": body.role, "token": token }));
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], answer).into_response())
 }

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use subtle::ConstantTimeEq;
 
-use super::{Author, Error};
 use super::transaction::within;
+use super::{Author, Error};
 
 const PREFIX: &str = "ficus_";
 const RANDOM_BYTES: usize = 24;
@@ -75,7 +75,12 @@ pub struct TokenHolder {
 }
 
 /// Makes a token and answers its text, which is stored nowhere: pass it on and forget it.
-pub async fn create_token(pool: &PgPool, author: &Author, name: &str, role: Role) -> Result<String, Error> {
+pub async fn create_token(
+    pool: &PgPool,
+    author: &Author,
+    name: &str,
+    role: Role,
+) -> Result<String, Error> {
     let text = fresh_text();
     let digest = Sha256::digest(text.as_bytes());
     let insert = sqlx::query("insert into ficus.token (name, role, digest) values ($1, $2, $3)")

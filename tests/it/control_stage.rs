@@ -43,7 +43,12 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let flags = flags_in(folder.path());
         let router = api(db.pool(), &flags);
-        Self { db, flags, router, folder }
+        Self {
+            db,
+            flags,
+            router,
+            folder,
+        }
     }
 
     pub fn pool(&self) -> &PgPool {
@@ -51,10 +56,18 @@ impl Stage {
     }
 
     pub async fn token(&self, role: Role) -> String {
-        rollout::create_token(self.pool(), &author(), role.as_str(), role).await.unwrap()
+        rollout::create_token(self.pool(), &author(), role.as_str(), role)
+            .await
+            .unwrap()
     }
 
-    pub async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Answer {
         ask(&self.router, method, path, token, body).await
     }
 
@@ -70,7 +83,9 @@ impl Stage {
     pub async fn listen_locally(&self, name: &str) -> String {
         let path = self.folder.path().join(name);
         let listener = UnixListener::bind(&path).unwrap();
-        tokio::spawn(axum::serve(listener, control::local_router(self.flags.clone(), None)).into_future());
+        tokio::spawn(
+            axum::serve(listener, control::local_router(self.flags.clone(), None)).into_future(),
+        );
         path.display().to_string()
     }
 
@@ -81,7 +96,10 @@ impl Stage {
     }
 
     pub async fn revision(&self) -> i64 {
-        sqlx::query_scalar("select revision from ficus.clock").fetch_one(self.pool()).await.unwrap()
+        sqlx::query_scalar("select revision from ficus.clock")
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
     }
 
     pub async fn state(&self, tenant: i64, capability: &str) -> Option<String> {
@@ -158,7 +176,12 @@ impl Ran {
 /// The binary with nothing in its environment but this.
 pub fn ficus(environment: &[(&str, &str)], args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ficus"));
-    command.env_clear().envs(environment.iter().copied()).env("USER", "kim").args(args).kill_on_drop(true);
+    command
+        .env_clear()
+        .envs(environment.iter().copied())
+        .env("USER", "kim")
+        .args(args)
+        .kill_on_drop(true);
     command.stdin(std::process::Stdio::null());
     command
 }
@@ -166,11 +189,19 @@ pub fn ficus(environment: &[(&str, &str)], args: &[&str]) -> Command {
 pub async fn run(environment: &[(&str, &str)], args: &[&str]) -> Ran {
     let output = ficus(environment, args).output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ran {
+        code: output.status.code().unwrap(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
 }
 
 pub fn author() -> Author {
-    Author { actor: "kim".into(), source: Source::Api, reason: Some("because".into()) }
+    Author {
+        actor: "kim".into(),
+        source: Source::Api,
+        reason: Some("because".into()),
+    }
 }
 
 pub fn terms() -> Terms {
@@ -200,10 +231,21 @@ pub fn flags_in(folder: &std::path::Path) -> Flags {
 }
 
 pub fn api(pool: &PgPool, flags: &Flags) -> Router {
-    control::router(State::new(pool.clone(), flags.clone(), None, Arc::new(Metrics::new())))
+    control::router(State::new(
+        pool.clone(),
+        flags.clone(),
+        None,
+        Arc::new(Metrics::new()),
+    ))
 }
 
-pub async fn ask(router: &Router, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+pub async fn ask(
+    router: &Router,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Value>,
+) -> Answer {
     let mut request = Request::builder().method(method).uri(path);
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -222,6 +264,11 @@ pub async fn send(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.unwrap();
-    let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into());
-    Answer { status: parts.status, headers: parts.headers, body }
+    let body =
+        serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into());
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
 }
