@@ -7,7 +7,7 @@ use std::process::Stdio;
 use axum::{Json, Router, routing::post};
 use ficus::rollout::Role;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use crate::control_stage::{Stage, ficus, run};
@@ -135,6 +135,74 @@ async fn piped_it_prints_json_and_asked_for_a_table_it_prints_one_without_colour
         ran.stdout.contains("3 tenants") && !ran.stdout.contains('\x1b'),
         "{}",
         ran.stdout
+    );
+}
+
+/// Runs the command line on a terminal of its own, which `script` makes, and types `input` into it.
+async fn on_a_terminal(environment: &[(&str, &str)], command: &str, input: &[u8]) -> (i32, String) {
+    let line = format!("{} {command}", env!("CARGO_BIN_EXE_ficus"));
+    let mut child = tokio::process::Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env_clear()
+        .env("SHELL", "/bin/sh")
+        .env("PATH", "/usr/bin:/bin")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("`script` of the package bsdutils");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    drop(stdin);
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn on_a_terminal_it_prints_coloured_tables_unless_told_not_to() {
+    let stage = Stage::new().await;
+    let (url, token) = (stage.listen().await, stage.token(Role::Viewer).await);
+    let reach = [("FICUS_URL", url.as_str()), ("FICUS_TOKEN", token.as_str())];
+    let (code, text) = on_a_terminal(&reach, "tenant list", b"").await;
+    assert!(
+        code == 0 && text.contains("acme") && text.contains("\x1b["),
+        "{text:?}"
+    );
+    let plain = [&reach[..], &[("NO_COLOR", "1")]].concat();
+    for (environment, command) in [
+        (&plain[..], "tenant list"),
+        (&reach[..], "tenant list --no-color"),
+    ] {
+        let (code, text) = on_a_terminal(environment, command, b"").await;
+        assert!(
+            code == 0 && text.contains("acme") && !text.contains('\x1b'),
+            "{text:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rollback_of_all_asks_one_question() {
+    let stage = Stage::new().await;
+    let (url, token) = (stage.listen().await, stage.token(Role::Operator).await);
+    let reach = [("FICUS_URL", url.as_str()), ("FICUS_TOKEN", token.as_str())];
+    let (code, text) = on_a_terminal(&reach, "rollback --all --reason x", b"n\n").await;
+    assert!(code == 1 && text.contains("[y/N]"), "{text:?}");
+    assert!(
+        ficus::rollout::overrides(stage.pool())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let (code, text) = on_a_terminal(&reach, "rollback --all --reason x", b"y\n").await;
+    assert_eq!(code, 0, "{text:?}");
+    assert_eq!(
+        ficus::rollout::overrides(stage.pool()).await.unwrap().len(),
+        1
     );
 }
 
