@@ -87,16 +87,40 @@ pub struct Serve {
 
 /// Serves until SIGTERM or SIGINT, and has answered every request by then, or says which it gave up.
 pub fn serve(args: Serve) -> anyhow::Result<ExitCode> {
-    let needs = Needs { upstream: args.roles.contains(&Role::Proxy), database: !args.embedded };
-    let source = Source::new(args.config.as_deref(), environment(&args).into_iter(), needs);
-    let mut config = source.load().map_err(|faults| anyhow::anyhow!("the configuration is not good:\n{faults}"))?;
-    let set_filter = telemetry::start_logging(&config.telemetry)?;
-    let runtime = Builder::new_multi_thread().worker_threads(CONTROL_THREADS).thread_name("control").enable_all().build()?;
-    let _lock = lock_state(&config.flags.state_dir)?;
+    let needs = Needs {
+        upstream: args.roles.contains(&Role::Proxy),
+        database: !args.embedded,
+    };
+    let source = Source::new(
+        args.config.as_deref(),
+        environment(&args).into_iter(),
+        needs,
+    );
+    let read = source
+        .load()
+        .map_err(|faults| anyhow::anyhow!("the configuration is not good:\n{faults}"))?;
+    let set_filter = telemetry::start_logging(&read.telemetry)?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    let _lock = lock_state(&read.flags.state_dir)?;
 
-    let postgres = if args.embedded { Some(runtime.block_on(start_embedded(&mut config))?) } else { None };
-    let ended = Process::start(&runtime, source, config, &args.roles, set_filter)
-        .and_then(|process| process.run(&runtime));
+    let mut config = read.clone();
+    let postgres = if args.embedded {
+        Some(runtime.block_on(start_embedded(&mut config))?)
+    } else {
+        None
+    };
+    let ended = Process::start(
+        &runtime,
+        Watch::start(source, read)?,
+        config,
+        &args.roles,
+        set_filter,
+    )
+    .and_then(|process| process.run(&runtime));
     if let Some(postgres) = postgres {
         runtime.block_on(postgres.stop(StopMode::Fast))?;
     }
@@ -107,10 +131,18 @@ pub fn serve(args: Serve) -> anyhow::Result<ExitCode> {
 /// The command line as environment variables: it overlays the file as they do, and beats them.
 fn environment(args: &Serve) -> Vec<(String, String)> {
     let mut variables: Vec<_> = process_environment().collect();
-    let mut set = |name: &str, value: Option<String>| variables.extend(value.map(|value| (name.to_owned(), value)));
+    let mut set = |name: &str, value: Option<String>| {
+        variables.extend(value.map(|value| (name.to_owned(), value)))
+    };
     set("FICUS__UPSTREAM__LEGACY__URL", args.legacy.clone());
-    set("FICUS__PROXY__LISTEN", args.listen.map(|a| format!("[\"{a}\"]")));
-    set("FICUS__FLAGS__STATE_DIR", args.state_dir.as_ref().map(|d| d.display().to_string()));
+    set(
+        "FICUS__PROXY__LISTEN",
+        args.listen.map(|a| format!("[\"{a}\"]")),
+    );
+    set(
+        "FICUS__FLAGS__STATE_DIR",
+        args.state_dir.as_ref().map(|d| d.display().to_string()),
+    );
     let cold_start = args.cold_start.map(|c| match c {
         ColdStart::Refuse => "refuse",
         ColdStart::Legacy => "legacy",
@@ -121,18 +153,23 @@ fn environment(args: &Serve) -> Vec<(String, String)> {
 
 /// Two processes in one state folder would be one instance to the fleet, and overwrite each other's files.
 fn lock_state(folder: &Path) -> anyhow::Result<File> {
-    crate::flags::disk::StateDir::open(folder).with_context(|| format!("opening the state folder {}", folder.display()))?;
+    crate::flags::disk::StateDir::open(folder)
+        .with_context(|| format!("opening the state folder {}", folder.display()))?;
     let path = folder.join("lock");
     let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
     file.try_lock().map_err(|_| {
-        anyhow::anyhow!("another ficus uses the state folder {}; give this one its own with --state-dir", folder.display())
+        anyhow::anyhow!(
+            "another ficus uses the state folder {}; give this one its own with --state-dir",
+            folder.display()
+        )
     })?;
     Ok(file)
 }
 
 /// Starts the private PostgreSQL, brings its schema up to date, and tells a newcomer what to type.
 async fn start_embedded(config: &mut Config) -> anyhow::Result<Postgres> {
-    let postgres = Postgres::start(&config.flags.state_dir.join("postgres"), Options::default()).await?;
+    let postgres =
+        Postgres::start(&config.flags.state_dir.join("postgres"), Options::default()).await?;
     postgres.create_database(EMBEDDED_DATABASE).await?;
     let url = postgres.url(EMBEDDED_DATABASE);
     db::migrate(&url).await?;
@@ -150,9 +187,15 @@ async fn welcome(config: &Config, pool: &PgPool, url: &str) -> anyhow::Result<()
     }
     eprintln!("ficus: admin API at http://{admin}, PostgreSQL at {url}");
     if rollout::list_tokens(pool).await?.is_empty() {
-        let author = Author { actor: "ficus serve --embedded".to_owned(), source: ChangeSource::Cli, reason: Some("first start".to_owned()) };
+        let author = Author {
+            actor: "ficus serve --embedded".to_owned(),
+            source: ChangeSource::Config,
+            reason: Some("first start".to_owned()),
+        };
         let token = rollout::create_token(pool, &author, "first", rollout::Role::Admin).await?;
-        eprintln!("ficus: the first token, shown this once:\n\n    export FICUS_URL=http://{admin} FICUS_TOKEN={token}\n");
+        eprintln!(
+            "ficus: the first token, shown this once:\n\n    export FICUS_URL=http://{admin} FICUS_TOKEN={token}\n"
+        );
     }
     if config.proxy.capabilities.is_empty() {
         eprintln!(
@@ -178,16 +221,33 @@ struct Process {
 }
 
 impl Process {
-    fn start(runtime: &Runtime, source: Source, config: Config, roles: &BTreeSet<Role>, set_filter: SetFilter) -> anyhow::Result<Self> {
-        let name = config.instance.clone().unwrap_or_else(|| default_name(&config, roles));
+    fn start(
+        runtime: &Runtime,
+        watch: Watch,
+        config: Config,
+        roles: &BTreeSet<Role>,
+        set_filter: SetFilter,
+    ) -> anyhow::Result<Self> {
+        let name = config
+            .instance
+            .clone()
+            .unwrap_or_else(|| default_name(&config, roles));
         let (flags, origin) = Flags::open(&config.flags, &name)?;
         match origin {
-            Origin::Nowhere => tracing::info!(instance = name, "starting without control state: not ready until the database answers"),
-            _ => tracing::info!(instance = name, origin = ?origin, revision = flags.revision().0, "starting from the control state on disk"),
+            Origin::Nowhere => tracing::info!(
+                instance = name,
+                "starting without control state: not ready until the database answers"
+            ),
+            _ => {
+                tracing::info!(instance = name, origin = ?origin, revision = flags.revision().0, "starting from the control state on disk")
+            }
         }
         let metrics = Arc::new(Metrics::new());
         metrics.revision.set(flags.revision().0);
-        let builder = EdgeBuilder { runtime: runtime.handle().clone(), metrics: Arc::clone(&metrics) };
+        let builder = EdgeBuilder {
+            runtime: runtime.handle().clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config)?));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let _entered = runtime.enter();
@@ -197,7 +257,10 @@ impl Process {
                 edge: Arc::clone(&edge),
                 flags: flags.clone(),
                 metrics: Arc::clone(&metrics),
-                access_log: AccessLog::start(&config.telemetry.access_log, metrics.log_lines_dropped.clone())?,
+                access_log: AccessLog::start(
+                    &config.telemetry.access_log,
+                    metrics.log_lines_dropped.clone(),
+                )?,
                 unresolved: Unresolved::ALL.map(|why| metrics.unresolved(why.as_str())),
             };
             check_ports(&config.proxy.listen)?;
@@ -216,23 +279,58 @@ impl Process {
                 id: crate::flags::disk::StateDir::open(&config.flags.state_dir)?.instance_id()?,
                 name,
                 roles: roles.iter().map(|r| r.as_str().to_owned()).collect(),
-                listen: config.proxy.listen.iter().filter(|_| roles.contains(&Role::Proxy)).map(SocketAddr::to_string).collect(),
+                listen: config
+                    .proxy
+                    .listen
+                    .iter()
+                    .filter(|_| roles.contains(&Role::Proxy))
+                    .map(SocketAddr::to_string)
+                    .collect(),
             },
             metrics: Arc::clone(&metrics),
         };
         tasks.spawn(sync.run(stop.clone()));
         tasks.spawn(resolve_names(Arc::clone(&edge), stop.clone()));
 
-        let explainer = Arc::new(Explainer { edge: Arc::clone(&edge), flags: flags.clone() });
+        let explainer = Arc::new(Explainer {
+            edge: Arc::clone(&edge),
+            flags: flags.clone(),
+        });
         let pool = db::connect_lazily(config.database.url.reveal(), &config.database)?;
-        let admin = control::State::new(pool.clone(), flags.clone(), Some(Arc::clone(&explainer)), Arc::clone(&metrics));
-        let admin = if roles.contains(&Role::Control) { control::router(admin) } else { control::probe_router(admin) };
-        serve_tcp(runtime, &tasks, &stop, "control.listen", config.control.listen, admin)?;
+        let admin = control::State::new(
+            pool.clone(),
+            flags.clone(),
+            Some(Arc::clone(&explainer)),
+            Arc::clone(&metrics),
+        );
+        let admin = if roles.contains(&Role::Control) {
+            control::router(admin)
+        } else {
+            control::probe_router(admin)
+        };
+        serve_tcp(
+            runtime,
+            &tasks,
+            &stop,
+            "control.listen",
+            config.control.listen,
+            admin,
+        )?;
         if roles.contains(&Role::Proxy) {
-            let socket = config.control.socket.clone().unwrap_or_else(|| config.flags.state_dir.join("ficus.sock"));
-            let listener = bind_private(&socket).with_context(|| format!("binding the break-glass socket {}", socket.display()))?;
+            let socket = config
+                .control
+                .socket
+                .clone()
+                .unwrap_or_else(|| config.flags.state_dir.join("ficus.sock"));
+            let listener = bind_private(&socket)
+                .with_context(|| format!("binding the break-glass socket {}", socket.display()))?;
             let router = control::local_router(flags, Some(explainer));
-            tasks.spawn(report("the break-glass socket", axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future()));
+            tasks.spawn(report(
+                "the break-glass socket",
+                axum::serve(listener, router)
+                    .with_graceful_shutdown(stop.clone().cancelled_owned())
+                    .into_future(),
+            ));
         }
         if roles.contains(&Role::Dashboard) || roles.contains(&Role::Engine) {
             let legacy = match config.database.legacy_url.is_empty() {
@@ -240,18 +338,48 @@ impl Process {
                 false => db::connect_lazily(config.database.legacy_url.reveal(), &config.database)?,
             };
             if roles.contains(&Role::Dashboard) {
-                serve_tcp(runtime, &tasks, &stop, "dashboard.listen", config.dashboard.listen, dashboard::router(legacy.clone()))?;
+                serve_tcp(
+                    runtime,
+                    &tasks,
+                    &stop,
+                    "dashboard.listen",
+                    config.dashboard.listen,
+                    dashboard::router(legacy.clone()),
+                )?;
             }
             if roles.contains(&Role::Engine) {
-                serve_tcp(runtime, &tasks, &stop, "engine.listen", config.engine.listen, engine::router(pool.clone(), legacy))?;
+                serve_tcp(
+                    runtime,
+                    &tasks,
+                    &stop,
+                    "engine.listen",
+                    config.engine.listen,
+                    engine::router(pool.clone(), legacy),
+                )?;
             }
         }
         if roles.contains(&Role::Control) {
-            tasks.spawn(register_capabilities(pool, config.proxy.clone(), stop.clone()));
+            tasks.spawn(register_capabilities(
+                pool,
+                config.proxy.clone(),
+                stop.clone(),
+            ));
         }
-        let watch = Watch::start(source, config.clone()).context("watching the configuration file")?;
-        tasks.spawn(reload(watch, config.clone(), builder, edge, set_filter, stop.clone()));
-        Ok(Self { config, metrics, tasks, stop, proxy })
+        tasks.spawn(reload(
+            watch,
+            config.clone(),
+            builder,
+            edge,
+            set_filter,
+            stop.clone(),
+        ));
+        Ok(Self {
+            config,
+            metrics,
+            tasks,
+            stop,
+            proxy,
+        })
     }
 
     /// Runs until a signal. First the proxy takes no more connections and answers what it has; then the rest stops.
@@ -259,13 +387,18 @@ impl Process {
         let (close, ended) = (CancellationToken::new(), CancellationToken::new());
         if let Some(proxy) = self.proxy.take() {
             let (close, ended) = (close.clone(), ended.clone().drop_guard());
-            std::thread::Builder::new().name("proxy".to_owned()).spawn(move || {
-                proxy.run(close);
-                drop(ended);
-            })?;
+            std::thread::Builder::new()
+                .name("proxy".to_owned())
+                .spawn(move || {
+                    proxy.run(close);
+                    drop(ended);
+                })?;
         }
         runtime.block_on(async {
-            let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            let (mut term, mut int) = (
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+            );
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
@@ -288,7 +421,11 @@ impl Process {
                 tracing::warn!("some tasks did not stop in {CONTROL_STOP:?}");
             }
             tracing::info!("stopped");
-            Ok(if left > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+            Ok(if left > 0 {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            })
         })
     }
 
@@ -318,21 +455,40 @@ fn default_name(config: &Config, roles: &BTreeSet<Role>) -> String {
         "" => "ficus",
         host => host,
     };
-    let listen = if roles.contains(&Role::Proxy) { config.proxy.listen.first() } else { None };
+    let listen = if roles.contains(&Role::Proxy) {
+        config.proxy.listen.first()
+    } else {
+        None
+    };
     format!("{host}:{}", listen.unwrap_or(&config.control.listen).port())
 }
 
 /// pingora ends the process when a port is taken; asked first, we can say which and why.
 fn check_ports(listen: &[SocketAddr]) -> anyhow::Result<()> {
     for address in listen {
-        std::net::TcpListener::bind(address).with_context(|| format!("proxy.listen: cannot listen on {address}"))?;
+        std::net::TcpListener::bind(address)
+            .with_context(|| format!("proxy.listen: cannot listen on {address}"))?;
     }
     Ok(())
 }
 
-fn serve_tcp(runtime: &Runtime, tasks: &TaskTracker, stop: &CancellationToken, key: &'static str, listen: SocketAddr, router: Router) -> anyhow::Result<()> {
-    let listener = runtime.block_on(TcpListener::bind(listen)).with_context(|| format!("{key}: cannot listen on {listen}"))?;
-    tasks.spawn(report(key, axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future()));
+fn serve_tcp(
+    runtime: &Runtime,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    key: &'static str,
+    listen: SocketAddr,
+    router: Router,
+) -> anyhow::Result<()> {
+    let listener = runtime
+        .block_on(TcpListener::bind(listen))
+        .with_context(|| format!("{key}: cannot listen on {listen}"))?;
+    tasks.spawn(report(
+        key,
+        axum::serve(listener, router)
+            .with_graceful_shutdown(stop.clone().cancelled_owned())
+            .into_future(),
+    ));
     Ok(())
 }
 
@@ -373,7 +529,14 @@ impl EdgeBuilder {
 }
 
 /// Applies each good change of the configuration. Bound: one at a time.
-async fn reload(mut watch: Watch, mut in_force: Config, builder: EdgeBuilder, edge: Arc<ArcSwap<Edge>>, set_filter: SetFilter, stop: CancellationToken) {
+async fn reload(
+    mut watch: Watch,
+    mut in_force: Config,
+    builder: EdgeBuilder,
+    edge: Arc<ArcSwap<Edge>>,
+    set_filter: SetFilter,
+    stop: CancellationToken,
+) {
     loop {
         let read = tokio::select! {
             read = watch.next() => read,
@@ -381,7 +544,9 @@ async fn reload(mut watch: Watch, mut in_force: Config, builder: EdgeBuilder, ed
         };
         let refused = |problem: String| {
             builder.metrics.config_refused.inc();
-            tracing::error!("the changed configuration is refused, the last good one stays:\n{problem}");
+            tracing::error!(
+                "the changed configuration is refused, the last good one stays:\n{problem}"
+            );
         };
         let mut config = match read {
             Ok(config) => config,
@@ -429,18 +594,31 @@ async fn resolve_names(edge: Arc<ArcSwap<Edge>>, stop: CancellationToken) {
 async fn resolve_all(edge: &Edge) {
     for upstream in edge.upstreams.iter().filter(|u| u.is_named()) {
         if let Err(problem) = upstream.resolve().await {
-            tracing::warn!(upstream = upstream.name, host = upstream.config.host, problem, "the upstream's name does not resolve; its last address stays");
+            tracing::warn!(
+                upstream = upstream.name,
+                host = upstream.config.host,
+                problem,
+                "the upstream's name does not resolve; its last address stays"
+            );
         }
     }
 }
 
 /// Tells the database of the configured capabilities, so that flags can name them. Tries until it is done.
 async fn register_capabilities(pool: PgPool, config: proxy::Config, stop: CancellationToken) {
-    let wanted: Vec<_> = config.capabilities.iter().map(|(name, c)| (name.clone(), c.effect)).collect();
+    let wanted: Vec<_> = config
+        .capabilities
+        .iter()
+        .map(|(name, c)| (name.clone(), c.effect))
+        .collect();
     if wanted.is_empty() {
         return;
     }
-    let terms = Terms::of(Author { actor: "ficus serve".to_owned(), source: ChangeSource::Api, reason: Some("registered from the configuration".to_owned()) });
+    let terms = Terms::of(Author {
+        actor: "ficus serve".to_owned(),
+        source: ChangeSource::Config,
+        reason: Some("registered from the configuration".to_owned()),
+    });
     let mut retry = interval(Duration::from_secs(2));
     loop {
         tokio::select! {

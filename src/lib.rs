@@ -29,9 +29,9 @@ pub mod control;
 pub mod db;
 pub mod rollout;
 
-pub mod modern;
 pub mod dashboard;
 pub mod engine;
+pub mod modern;
 
 pub mod app;
 pub mod cli;

@@ -37,40 +37,62 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
         && (a == b || a.is_unspecified() || b.is_unspecified())
 }
 
-/// Routes of one host and method that no route table can hold together.
-/// A route with methods and one without are apart: the one that names the request's method goes first.
-pub fn conflicting_routes(routes: &[Route]) -> Vec<Fault> {
-    let mut tables: BTreeMap<(Option<&str>, Option<&str>), (matchit::Router<()>, Vec<usize>)> =
-        BTreeMap::new();
+/// One route table of the proxy, and which routes it holds.
+#[derive(Default)]
+struct Held {
+    table: matchit::Router<()>,
+    routes: Vec<usize>,
+}
+
+/// Routes of one host and method that no route table can hold together. A route without methods is in a table of its
+/// own, which the proxy asks when that of the request's method has no answer; so it is with hosts.
+/// `None` is a route with faults of its own, which is left out and keeps its place.
+pub fn conflicting_routes(routes: &[Option<Route>]) -> Vec<Fault> {
+    let mut tables: BTreeMap<(Option<&str>, Option<&str>), Held> = BTreeMap::new();
     let mut faults = Vec::new();
-    for (index, route) in routes.iter().enumerate() {
+    let paths: Vec<&str> = routes
+        .iter()
+        .map(|route| route.as_ref().map_or("", |route| route.path.as_str()))
+        .collect();
+    let read = routes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, route)| Some((index, route.as_ref()?)));
+    for (index, route) in read {
         let methods: Vec<Option<&str>> = match route.methods.as_slice() {
             [] => vec![None],
             methods => methods.iter().map(|method| Some(method.as_str())).collect(),
         };
         let mut rival = None;
         for method in methods {
-            let (table, held) = tables.entry((route.host.as_deref(), method)).or_default();
-            match table.insert(route.path.as_str(), ()) {
-                Ok(()) => held.push(index),
-                Err(_) => {
-                    rival = rival.or_else(|| {
-                        held.iter()
-                            .copied()
-                            .find(|earlier| conflict(&routes[*earlier].path, &route.path))
-                    })
-                }
+            let held = tables.entry((route.host.as_deref(), method)).or_default();
+            if held.table.insert(route.path.as_str(), ()).is_ok() {
+                held.routes.push(index);
+                continue;
             }
+            let first = held
+                .routes
+                .iter()
+                .find(|earlier| conflict(paths[**earlier], paths[index]));
+            // Three routes may conflict of which no two do: any of them leads the reader there.
+            rival = rival.or(first.or(held.routes.last()).copied());
         }
         if let Some(rival) = rival {
-            let other = &routes[rival].path;
-            faults.push(match rival == index {
-                true => Fault::new(format!("route[{index}].methods"), "has a method twice"),
-                false => Fault::new(format!("route[{index}].path"), format!("conflicts with route[{rival}], {other:?}, of the same host and methods (got {:?})", route.path)),
-            });
+            faults.push(conflict_fault(&paths, index, rival));
         }
     }
     faults
+}
+
+fn conflict_fault(paths: &[&str], index: usize, rival: usize) -> Fault {
+    if rival == index {
+        return Fault::new(format!("route[{index}].methods"), "has a method twice");
+    }
+    let (other, path) = (paths[rival], paths[index]);
+    let problem = format!(
+        "conflicts with route[{rival}], {other:?}, of the same host and methods (got {path:?})"
+    );
+    Fault::new(format!("route[{index}].path"), problem)
 }
 
 fn conflict(earlier: &str, later: &str) -> bool {

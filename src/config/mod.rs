@@ -3,6 +3,7 @@
 //! Its own folder, because the features only say what they need and this says where it comes from.
 //! `config/default.toml` documents every key.
 
+mod address;
 mod check;
 mod fault;
 mod layers;
@@ -14,6 +15,7 @@ mod section;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod value;
 mod watch;
 
@@ -245,35 +247,28 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         reader.add(missing_database());
     }
     let mut listeners: Vec<(String, SocketAddr)> = Vec::new();
-    if let Some(proxy) = &proxy.config {
-        listeners.extend(
-            proxy
-                .listen
-                .iter()
-                .enumerate()
-                .map(|(index, address)| (format!("proxy.listen[{index}]"), *address)),
-        );
-        check::conflicting_routes(&proxy.routes)
-            .into_iter()
-            .for_each(|fault| reader.add(fault));
+    for (index, address) in proxy.listen.iter().flatten().enumerate() {
+        listeners.push((format!("proxy.listen[{index}]"), *address));
     }
+    let planes = [
+        (
+            "control.listen",
+            control.as_ref().map(|control| control.listen),
+        ),
+        (
+            "dashboard.listen",
+            dashboard.as_ref().map(|dashboard| dashboard.listen),
+        ),
+        ("engine.listen", engine.as_ref().map(|engine| engine.listen)),
+    ];
     listeners.extend(
-        control
-            .as_ref()
-            .map(|control| ("control.listen".to_owned(), control.listen)),
+        planes
+            .into_iter()
+            .filter_map(|(key, address)| Some((key.to_owned(), address?))),
     );
-    listeners.extend(
-        dashboard
-            .as_ref()
-            .map(|dashboard| ("dashboard.listen".to_owned(), dashboard.listen)),
-    );
-    listeners.extend(
-        engine
-            .as_ref()
-            .map(|engine| ("engine.listen".to_owned(), engine.listen)),
-    );
-    check::clashing_listeners(&listeners)
-        .into_iter()
+    let across = check::clashing_listeners(&listeners).into_iter();
+    across
+        .chain(check::conflicting_routes(&proxy.routes))
         .for_each(|fault| reader.add(fault));
 
     Some(Config {

@@ -87,6 +87,7 @@ pub fn as_toml(text: &str) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Config;
     use super::*;
 
     fn environment() -> BTreeMap<String, String> {
@@ -142,5 +143,27 @@ mod tests {
         assert_eq!(as_toml("1\nother = 2"), None);
         assert_eq!(as_toml("12"), Some(Value::Integer(12)));
         assert_eq!(as_toml("2020-01-01"), None);
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_that_the_file_or_the_environment_names() {
+        let secret = tempfile::NamedTempFile::new().expect("scratch file");
+        std::fs::write(secret.path(), "postgres://ficus:geheim@db/ficus\n").expect("write");
+        let path = secret.path().to_string_lossy();
+        let by_file = Config::parse(
+            &format!("[database]\nurl = {{ file = \"{path}\" }}"),
+            std::iter::empty(),
+        )
+        .expect("valid");
+        let by_variable = Config::parse(
+            "",
+            std::iter::once(("FICUS__DATABASE__URL__FILE".to_owned(), path.to_string())),
+        )
+        .expect("valid");
+        assert_eq!(
+            by_file.database.url.reveal(),
+            "postgres://ficus:geheim@db/ficus"
+        );
+        assert_eq!(by_variable, by_file);
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::section::Section;
-use super::value;
+use super::{address, value};
 use crate::flags::ColdStart;
 use crate::telemetry::{AccessLog, Format};
 use crate::{control, dashboard, db, engine, flags, telemetry};
@@ -16,9 +16,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 pub fn read_control(mut section: Section<'_, '_>) -> Option<control::Config> {
-    let listen = section.text("listen", value::socket_address);
+    let listen = section.text("listen", address::socket_address);
     let socket = section.optional("socket", value::path);
-    let public_url = section.optional("public_url", value::public_url);
+    let public_url = section.optional("public_url", address::public_url);
     section.finish();
     Some(control::Config {
         listen: listen?,
@@ -28,8 +28,8 @@ pub fn read_control(mut section: Section<'_, '_>) -> Option<control::Config> {
 }
 
 pub fn read_database(mut section: Section<'_, '_>) -> Option<db::Config> {
-    let url = section.secret("url", false, value::database_url);
-    let legacy_url = section.secret("legacy_url", false, value::database_url);
+    let url = section.secret("url", false, address::database_url);
+    let legacy_url = section.secret("legacy_url", false, address::database_url);
     let pool = section.count("pool", 1..=1000);
     let acquire_timeout = section.duration("acquire_timeout", TEN_MILLISECONDS..=TEN_MINUTES);
     let statement_timeout = section.duration("statement_timeout", TEN_MILLISECONDS..=TEN_MINUTES);
@@ -77,13 +77,13 @@ pub fn read_telemetry(mut section: Section<'_, '_>) -> Option<telemetry::Config>
 }
 
 pub fn read_dashboard(mut section: Section<'_, '_>) -> Option<dashboard::Config> {
-    let listen = section.text("listen", value::socket_address);
+    let listen = section.text("listen", address::socket_address);
     section.finish();
     Some(dashboard::Config { listen: listen? })
 }
 
 pub fn read_engine(mut section: Section<'_, '_>) -> Option<engine::Config> {
-    let listen = section.text("listen", value::socket_address);
+    let listen = section.text("listen", address::socket_address);
     section.finish();
     Some(engine::Config { listen: listen? })
 }

@@ -3,11 +3,12 @@
 //! Its own file, because these name one another: a route its capability, a capability its upstreams.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::fault::suggestion;
 use super::section::Section;
-use super::value;
+use super::{address, value};
 use crate::flags::{Effect, Side};
 use crate::proxy::{Capability, Config, Limits, Route, RouteTarget, Timeouts, Upstream};
 
@@ -32,9 +33,13 @@ pub struct ProxySections<'r, 'e> {
     pub routes: Vec<Section<'r, 'e>>,
 }
 
-/// The proxy's configuration, and whether `legacy` is among the upstreams and anything needs it.
+/// The proxy's configuration, and what the rules between sections need of it even where it has faults.
 pub struct ProxyRead {
     pub config: Option<Config>,
+    pub listen: Option<Vec<SocketAddr>>,
+    /// In the order of the file; `None` has faults of its own.
+    pub routes: Vec<Option<Route>>,
+    /// Whether `legacy` is among the upstreams, and whether anything needs it.
     pub has_legacy: bool,
     pub needs_legacy: bool,
 }
@@ -60,11 +65,11 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
         ));
     }
 
-    let listen = proxy.list("listen", value::socket_address);
+    let listen = proxy.list("listen", address::socket_address);
     if listen.as_ref().is_some_and(Vec::is_empty) {
         proxy.fault("listen", "expected at least one address");
     }
-    let trusted_proxies = proxy.list("trusted_proxies", value::network);
+    let trusted_proxies = proxy.list("trusted_proxies", address::network);
     let threads = proxy.count("threads", 0..=1024);
     let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
     let limits = read_limits(proxy.section("limits"));
@@ -82,7 +87,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
 
     let config = || {
         Some(Config {
-            listen: listen?,
+            listen: listen.clone()?,
             trusted_proxies: trusted_proxies?,
             threads: usize::try_from(threads?).ok()?,
             drain: drain?,
@@ -90,11 +95,13 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             timeouts: timeouts?,
             upstreams: upstreams?,
             capabilities: capabilities?,
-            routes: routes.into_iter().collect::<Option<_>>()?,
+            routes: routes.iter().cloned().collect::<Option<_>>()?,
         })
     };
     ProxyRead {
         config: config(),
+        listen,
+        routes,
         has_legacy,
         needs_legacy,
     }
@@ -173,7 +180,7 @@ fn read_upstream(mut section: Section<'_, '_>) -> Option<Upstream> {
     let origin = if section.is_defaults() {
         None
     } else {
-        section.text("url", value::origin)
+        section.text("url", address::origin)
     };
     let connect_timeout = section.duration("connect_timeout", MILLISECOND..=HOUR);
     let read_timeout = section.duration("read_timeout", MILLISECOND..=HOUR);
@@ -220,7 +227,7 @@ fn read_route(
     upstreams: &BTreeSet<String>,
 ) -> Option<Route> {
     let methods = section.list("methods", value::method);
-    let host = section.optional("host", value::host);
+    let host = section.optional("host", address::host);
     if section.is_defaults() {
         section.finish();
         return None;

@@ -70,3 +70,49 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         .map(|(key, _)| key)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::valid;
+    use super::*;
+
+    #[test]
+    fn what_cannot_change_while_running_is_named() {
+        let expected = [
+            "proxy.listen",
+            "proxy.threads",
+            "proxy.drain",
+            "control.listen",
+            "control.socket",
+            "control.public_url",
+            "database.url",
+            "database.legacy_url",
+            "database.pool",
+            "database.acquire_timeout",
+            "database.statement_timeout",
+            "flags.poll",
+            "flags.heartbeat",
+            "flags.notify",
+            "flags.state_dir",
+            "flags.bootstrap",
+            "flags.cold_start",
+            "telemetry.format",
+            "telemetry.access_log",
+            "dashboard.listen",
+            "engine.listen",
+            "instance.name",
+        ];
+        assert_eq!(needs_restart(&valid("minimal"), &valid("full")), expected);
+    }
+
+    #[test]
+    fn routes_upstreams_limits_tenants_and_the_log_level_change_while_running() {
+        let (old, full) = (valid("minimal"), valid("full"));
+        let mut new = old.clone();
+        let fixed = (new.proxy.listen.clone(), new.proxy.threads, new.proxy.drain);
+        new.proxy = full.proxy;
+        (new.proxy.listen, new.proxy.threads, new.proxy.drain) = fixed;
+        (new.tenant, new.telemetry.log) = (full.tenant, full.telemetry.log);
+        assert_eq!(needs_restart(&old, &new), [] as [&str; 0]);
+    }
+}

@@ -1,19 +1,16 @@
-//! Takes the keys of one section, each as the type that it has, and remembers every fault.
+//! The sections of a configuration: finds keys in a section and in its defaults, and remembers every fault.
 //!
-//! Its own file, because with it a feature's reader is a list of its keys and their bounds. A key that no reader
-//! takes is an unknown key: there is no second list that could disagree.
+//! Its own file, because a key that no reader takes is an unknown key: there is no second list that could disagree.
+//! The types that a key may have are in `typed`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use toml::{Table, Value};
 
 use super::fault::{Fault, suggestion};
 use super::{layers, outside, value};
-use crate::secret::Secret;
 
 /// What all sections of one reading share.
 pub struct Reader<'e> {
@@ -29,7 +26,7 @@ pub struct Reader<'e> {
 
 /// One section. `None` from any of its methods means that the fault is recorded.
 pub struct Section<'r, 'e> {
-    reader: &'r Reader<'e>,
+    pub(super) reader: &'r Reader<'e>,
     path: String,
     own: Table,
     /// Where keys come from that the section itself does not have.
@@ -41,9 +38,10 @@ pub struct Section<'r, 'e> {
     asked: Vec<&'static str>,
 }
 
-struct Found {
-    place: String,
-    value: Value,
+/// A value, and where it stands: in the section or in its defaults.
+pub(super) struct Found {
+    pub place: String,
+    pub value: Value,
 }
 
 impl<'r, 'e> Section<'r, 'e> {
@@ -193,212 +191,6 @@ impl<'r, 'e> Section<'r, 'e> {
         }
     }
 
-    // Values.
-
-    /// Text that `read` understands. Required.
-    pub fn text<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let found = self.required(key)?;
-        let text = self.expand(&found, false)?;
-        read(&text)
-            .map_err(|problem| self.refuse(&found, &problem))
-            .ok()
-    }
-
-    /// As `text`; absent or `""` is `Some(None)`.
-    pub fn optional<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<Option<T>> {
-        let Some(found) = self.find(key) else {
-            return Some(None);
-        };
-        let text = self.expand(&found, false)?;
-        if text.is_empty() {
-            return Some(None);
-        }
-        read(&text)
-            .map(Some)
-            .map_err(|problem| self.refuse(&found, &problem))
-            .ok()
-    }
-
-    /// Text that no message repeats. `""` is taken without asking `check` unless it is required.
-    pub fn secret(
-        &mut self,
-        key: &'static str,
-        is_required: bool,
-        check: impl FnOnce(&str) -> Result<(), String>,
-    ) -> Option<Secret> {
-        let found = if is_required {
-            self.required(key)?
-        } else {
-            self.find(key).unwrap_or(Found {
-                place: String::new(),
-                value: Value::String(String::new()),
-            })
-        };
-        let text = self.expand(&found, true)?;
-        if is_required || !text.is_empty() {
-            check(&text)
-                .map_err(|problem| self.refuse_secret(&found, &problem))
-                .ok()?;
-        }
-        Some(Secret::new(text))
-    }
-
-    /// One of the words.
-    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
-        self.text(key, |text| {
-            let named = words
-                .iter()
-                .find(|(word, _)| *word == text)
-                .map(|(_, value)| *value);
-            let list = || {
-                words
-                    .iter()
-                    .map(|(word, _)| format!("{word:?}"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            named.ok_or_else(|| {
-                format!(
-                    "expected one of {}{}",
-                    list(),
-                    suggestion(text, words.iter().map(|(word, _)| *word))
-                )
-            })
-        })
-    }
-
-    pub fn duration(
-        &mut self,
-        key: &'static str,
-        bounds: RangeInclusive<Duration>,
-    ) -> Option<Duration> {
-        self.measure(key, |text| {
-            let duration = value::duration(text)?;
-            let out = || {
-                format!(
-                    "must be from {} to {}",
-                    value::show_duration(*bounds.start()),
-                    value::show_duration(*bounds.end())
-                )
-            };
-            if bounds.contains(&duration) {
-                Ok(duration)
-            } else {
-                Err(out())
-            }
-        })
-    }
-
-    /// Bytes: text with a unit, or a plain number.
-    pub fn size(&mut self, key: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
-        self.measure(key, |text| {
-            let size = value::size(text)?;
-            let out = || {
-                format!(
-                    "must be from {} to {}",
-                    value::show_size(*bounds.start()),
-                    value::show_size(*bounds.end())
-                )
-            };
-            if bounds.contains(&size) {
-                Ok(size)
-            } else {
-                Err(out())
-            }
-        })
-    }
-
-    /// As `text`, and a number is judged as if it were text: it is the unit that is missing.
-    fn measure<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let found = self.required(key)?;
-        let text = match &found.value {
-            Value::Integer(number) => number.to_string(),
-            _ => self.expand(&found, false)?,
-        };
-        read(&text)
-            .map_err(|problem| self.refuse(&found, &problem))
-            .ok()
-    }
-
-    pub fn count(&mut self, key: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let found = self.required(key)?;
-        let found = self.typed(found);
-        let number = found
-            .value
-            .as_integer()
-            .and_then(|number| u64::try_from(number).ok())
-            .filter(|number| bounds.contains(number));
-        if number.is_none() {
-            self.refuse(
-                &found,
-                &format!(
-                    "expected a whole number from {} to {}",
-                    bounds.start(),
-                    bounds.end()
-                ),
-            );
-        }
-        number
-    }
-
-    pub fn switch(&mut self, key: &'static str) -> Option<bool> {
-        let found = self.required(key)?;
-        let found = self.typed(found);
-        let switch = found.value.as_bool();
-        if switch.is_none() {
-            self.refuse(&found, "expected true or false");
-        }
-        switch
-    }
-
-    /// A list of texts. From the environment, text that is no TOML array is a list of one.
-    pub fn list<T>(
-        &mut self,
-        key: &'static str,
-        read: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<T>> {
-        let found = self.required(key)?;
-        let found = self.typed(found);
-        let items = match &found.value {
-            Value::Array(items) => items.clone(),
-            one @ Value::String(_) if self.reader.from_environment.contains(&found.place) => {
-                vec![one.clone()]
-            }
-            _ => {
-                self.refuse(&found, "expected a list such as [\"…\", \"…\"]");
-                return None;
-            }
-        };
-        let mut values = Vec::with_capacity(items.len());
-        let count = items.len();
-        for (index, value) in items.into_iter().enumerate() {
-            let item = Found {
-                place: format!("{}[{index}]", found.place),
-                value,
-            };
-            let Some(text) = self.expand(&item, false) else {
-                continue;
-            };
-            match read(&text) {
-                Ok(value) => values.push(value),
-                Err(problem) => self.refuse(&item, &problem),
-            }
-        }
-        (values.len() == count).then_some(values)
-    }
-
     /// What is left over is unknown.
     pub fn finish(self) {
         for (key, value) in &self.own {
@@ -415,7 +207,7 @@ impl<'r, 'e> Section<'r, 'e> {
         }
     }
 
-    fn find(&mut self, key: &'static str) -> Option<Found> {
+    pub(super) fn find(&mut self, key: &'static str) -> Option<Found> {
         self.asked.push(key);
         let kind = self
             .defaults
@@ -438,67 +230,12 @@ impl<'r, 'e> Section<'r, 'e> {
         })
     }
 
-    fn required(&mut self, key: &'static str) -> Option<Found> {
+    pub(super) fn required(&mut self, key: &'static str) -> Option<Found> {
         let found = self.find(key);
         if found.is_none() && !self.is_defaults && !self.is_broken {
             self.fault(key, "is required");
         }
         found
-    }
-
-    /// A text of the environment as the TOML value that it spells, if it spells one.
-    fn typed(&self, found: Found) -> Found {
-        match &found.value {
-            Value::String(text) if self.reader.from_environment.contains(&found.place) => {
-                match outside::as_toml(text) {
-                    Some(value) => Found { value, ..found },
-                    None => found,
-                }
-            }
-            _ => found,
-        }
-    }
-
-    /// The text with what comes from outside put in.
-    fn expand(&self, found: &Found, is_secret: bool) -> Option<String> {
-        let text = match &found.value {
-            Value::String(text) => outside::expand(text, self.reader.environment),
-            Value::Table(table) => match outside::named_file(table) {
-                Some(path) => {
-                    self.reader.files.borrow_mut().push(PathBuf::from(path));
-                    outside::read_file(path)
-                }
-                None => Err("expected text, or { file = \"/path\" }".to_owned()),
-            },
-            _ => Err("expected text".to_owned()),
-        };
-        let refuse = |problem: String| {
-            if is_secret {
-                self.refuse_secret(found, &problem)
-            } else {
-                self.refuse(found, &problem)
-            }
-        };
-        text.map_err(refuse).ok()
-    }
-
-    fn refuse(&self, found: &Found, problem: &str) {
-        let source = self.reader.source_of(&found.place);
-        self.reader.add(Fault::new(
-            &found.place,
-            format!("{problem}{}{source}", got(&found.value)),
-        ));
-    }
-
-    fn refuse_secret(&self, found: &Found, problem: &str) {
-        let source = self.reader.source_of(&found.place);
-        let got = if found.value.is_table() {
-            got(&found.value)
-        } else {
-            " (got ***)".to_owned()
-        };
-        self.reader
-            .add(Fault::new(&found.place, format!("{problem}{got}{source}")));
     }
 }
 
@@ -511,7 +248,7 @@ impl Reader<'_> {
         }
     }
 
-    fn source_of(&self, place: &str) -> String {
+    pub(super) fn source_of(&self, place: &str) -> String {
         // A section that only the environment made has no variable itself, but those of its keys.
         let is_within = |key: &str| {
             key.strip_prefix(place)
@@ -524,7 +261,7 @@ impl Reader<'_> {
 }
 
 /// ` (got …)`: the value as the file has it, never what `${NAME}` or a file put in, nor a password in a URL.
-fn got(value: &Value) -> String {
+pub(super) fn got(value: &Value) -> String {
     match value {
         Value::String(text) if text.contains("://") && text.contains('@') => {
             " (got a URL with a user name)".to_owned()

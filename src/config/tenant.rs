@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::section::Section;
-use super::value;
+use super::{address, value};
 use crate::identity::{LaravelSession, Resolver};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -42,7 +42,7 @@ fn read_resolver(mut section: Section<'_, '_>) -> Option<Resolver> {
             .text("name", value::header_name)
             .map(|name| Resolver::Header { name }),
         Kind::Host => section
-            .text("pattern", value::tenant_host)
+            .text("pattern", address::tenant_host)
             .map(|pattern| Resolver::Host { pattern }),
         Kind::LaravelSession => read_laravel_session(&mut section).map(Resolver::LaravelSession),
     };
@@ -59,7 +59,7 @@ fn read_laravel_session(section: &mut Section<'_, '_>) -> Option<LaravelSession>
     let cookie = section.text("cookie", value::cookie_name);
     let query = section.text("query", value::session_query);
     let lifetime = section.duration("lifetime", MINUTE..=YEAR);
-    let database_url = section.secret("database_url", false, value::database_url);
+    let database_url = section.secret("database_url", false, address::database_url);
     let cache_ttl = section.duration("cache_ttl", Duration::ZERO..=HOUR);
     let cache_size = section.count("cache_size", 1..=10_000_000);
     Some(LaravelSession {

@@ -61,7 +61,7 @@ fn read(text: &str) -> Result<Config, Faults> {
     source(text).read_text(text).result
 }
 
-fn valid(name: &str) -> Config {
+pub fn valid(name: &str) -> Config {
     let (_, text) = fixtures("valid")
         .into_iter()
         .find(|(file, _)| file == name)
@@ -214,6 +214,36 @@ fn every_fault_is_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn faults_across_sections_are_told_together_with_those_within() {
+    let text = "
+        [proxy]
+        threads = -1
+        listen = [\"127.0.0.1:8090\"]
+        [[route]]
+        path = \"bad\"
+        side = \"legacy\"
+        [[route]]
+        path = \"/a\"
+        side = \"legacy\"
+        [[route]]
+        path = \"/a\"
+        side = \"legacy\"
+    ";
+    let faults = Config::parse(text, environment(&[])).expect_err("faults");
+    let keys: Vec<&str> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "proxy.threads",
+            "route[0].path",
+            "route[2].path",
+            "control.listen",
+            "upstream.legacy"
+        ]
+    );
+}
+
+#[test]
 fn a_full_file_is_read_as_it_is_written() {
     let config = valid("full");
     let modern = &config.proxy.upstreams["modern"];
@@ -331,25 +361,6 @@ fn the_environment_alone_makes_a_transparent_proxy() {
 }
 
 #[test]
-fn a_secret_comes_from_a_file_that_the_file_or_the_environment_names() {
-    let secret = tempfile::NamedTempFile::new().expect("scratch file");
-    std::fs::write(secret.path(), "postgres://ficus:geheim@db/ficus\n").expect("write");
-    let path = secret.path().to_string_lossy();
-    let by_file = Config::parse(
-        &format!("[database]\nurl = {{ file = \"{path}\" }}"),
-        environment(&[]),
-    )
-    .expect("valid");
-    let by_variable =
-        Config::parse("", environment(&[("FICUS__DATABASE__URL__FILE", &path)])).expect("valid");
-    assert_eq!(
-        by_file.database.url.reveal(),
-        "postgres://ficus:geheim@db/ficus"
-    );
-    assert_eq!(by_variable, by_file);
-}
-
-#[test]
 fn a_printed_configuration_holds_no_secret() {
     assert!(!format!("{:?}", valid("full")).contains("geheim"));
 }
@@ -362,46 +373,6 @@ fn a_file_that_is_not_there_is_a_fault_with_its_name() {
         faults.to_string(),
         "/nowhere/ficus.toml: cannot be read: No such file or directory (os error 2)"
     );
-}
-
-#[test]
-fn what_cannot_change_while_running_is_named() {
-    let expected = [
-        "proxy.listen",
-        "proxy.threads",
-        "proxy.drain",
-        "control.listen",
-        "control.socket",
-        "control.public_url",
-        "database.url",
-        "database.legacy_url",
-        "database.pool",
-        "database.acquire_timeout",
-        "database.statement_timeout",
-        "flags.poll",
-        "flags.heartbeat",
-        "flags.notify",
-        "flags.state_dir",
-        "flags.bootstrap",
-        "flags.cold_start",
-        "telemetry.format",
-        "telemetry.access_log",
-        "dashboard.listen",
-        "engine.listen",
-        "instance.name",
-    ];
-    assert_eq!(needs_restart(&valid("minimal"), &valid("full")), expected);
-}
-
-#[test]
-fn routes_upstreams_limits_tenants_and_the_log_level_change_while_running() {
-    let (old, full) = (valid("minimal"), valid("full"));
-    let mut new = old.clone();
-    let fixed = (new.proxy.listen.clone(), new.proxy.threads, new.proxy.drain);
-    new.proxy = full.proxy;
-    (new.proxy.listen, new.proxy.threads, new.proxy.drain) = fixed;
-    (new.tenant, new.telemetry.log) = (full.tenant, full.telemetry.log);
-    assert_eq!(needs_restart(&old, &new), [] as [&str; 0]);
 }
 
 proptest::proptest! {

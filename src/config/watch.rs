@@ -4,7 +4,8 @@
 //!
 //! Watched are folders and not files: editors and Kubernetes put a new file or symlink in the old one's place.
 //! They are the folder of the configuration file, the folder to which it leads if it is a symlink, and the folders of
-//! all files that `{ file = "…" }` names. The environment is as it was when the process started.
+//! all files that `{ file = "…" }` names. A folder that is taken away and comes back later is not seen to come back.
+//! The environment is as it was when the process started.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -99,13 +100,11 @@ impl Watch {
     fn watch_folders(&mut self, reading: &Reading) {
         let files = self.source.file.iter().chain(&reading.files);
         let wanted: BTreeSet<PathBuf> = files.flat_map(|file| folders_of(file)).collect();
-        for folder in wanted.difference(&self.watched.clone()) {
-            match self.watcher.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    self.watched.insert(folder.clone());
-                    // It may have changed between the reading and the watch.
-                    self.is_due = true;
-                }
+        for folder in wanted {
+            // Again too, where it is watched already: the folder may be a new one of the same name.
+            match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                // What is newly watched may have changed between the reading and the watch.
+                Ok(()) => self.is_due |= self.watched.insert(folder),
                 Err(error) => {
                     tracing::warn!(folder = %folder.display(), %error, "cannot watch a folder of the configuration")
                 }
@@ -134,4 +133,154 @@ fn folders_of(file: &Path) -> BTreeSet<PathBuf> {
     std::iter::once(folder(file))
         .chain(real.as_deref().map(folder))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::super::Needs;
+    use super::*;
+
+    /// A folder with `ficus.toml`, and a watch on it. No test waits longer than this for a change that does not come.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn valid(threads: u32) -> String {
+        format!("[proxy]\nthreads = {threads}\n[upstream.legacy]\nurl = \"http://legacy\"\n")
+    }
+
+    fn watch(file: &Path) -> Watch {
+        let source = Source::new(
+            Some(file),
+            std::iter::empty(),
+            Needs {
+                upstream: true,
+                database: false,
+            },
+        );
+        let in_force = source.load().expect("a valid file");
+        Watch::start(source, in_force).expect("a watch")
+    }
+
+    fn folder_with(text: &str) -> (TempDir, PathBuf) {
+        let folder = TempDir::new().expect("scratch folder");
+        let file = folder.path().join("ficus.toml");
+        std::fs::write(&file, text).expect("write");
+        (folder, file)
+    }
+
+    async fn next(watch: &mut Watch) -> Result<Config, Faults> {
+        tokio::time::timeout(PATIENCE, watch.next())
+            .await
+            .expect("a change is told")
+    }
+
+    async fn next_threads(watch: &mut Watch) -> usize {
+        next(watch).await.expect("a valid change").proxy.threads
+    }
+
+    #[test]
+    fn a_look_at_a_file_is_no_change_and_the_end_of_a_write_is() {
+        assert!(!is_change(EventKind::Access(AccessKind::Open(
+            AccessMode::Read
+        ))));
+        assert!(!is_change(EventKind::Access(AccessKind::Close(
+            AccessMode::Read
+        ))));
+        assert!(is_change(EventKind::Access(AccessKind::Close(
+            AccessMode::Write
+        ))));
+    }
+
+    #[tokio::test]
+    async fn a_change_in_place_gives_the_new_configuration() {
+        let (_folder, file) = folder_with(&valid(1));
+        let mut watch = watch(&file);
+        std::fs::write(&file, valid(2)).expect("write");
+        assert_eq!(next_threads(&mut watch).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_renamed_into_place_gives_the_new_configuration() {
+        let (folder, file) = folder_with(&valid(1));
+        let mut watch = watch(&file);
+        let draft = folder.path().join("draft");
+        for threads in [2, 3] {
+            std::fs::write(&draft, valid(threads)).expect("write");
+            std::fs::rename(&draft, &file).expect("rename");
+            assert_eq!(next_threads(&mut watch).await, threads as usize);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_swapped_config_map_gives_the_new_configuration() {
+        let folder = TempDir::new().expect("scratch folder");
+        let at = |name: &str| folder.path().join(name);
+        for (version, threads) in [("..v1", 1), ("..v2", 2)] {
+            std::fs::create_dir(at(version)).expect("folder");
+            std::fs::write(at(version).join("ficus.toml"), valid(threads)).expect("write");
+        }
+        symlink("..v1", at("..data")).expect("link");
+        symlink("..data/ficus.toml", at("ficus.toml")).expect("link");
+        let mut watch = watch(&at("ficus.toml"));
+        symlink("..v2", at("..data_tmp")).expect("link");
+        std::fs::rename(at("..data_tmp"), at("..data")).expect("swap");
+        assert_eq!(next_threads(&mut watch).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_bad_change_is_told_as_its_faults_and_the_good_one_behind_it_as_a_configuration() {
+        let (_folder, file) = folder_with(&valid(1));
+        let mut watch = watch(&file);
+        std::fs::write(&file, "[proxy]\nthreads = -1\n").expect("write");
+        let faults = next(&mut watch).await.expect_err("a bad change");
+        let keys: Vec<&str> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, ["proxy.threads", "upstream.legacy"]);
+        std::fs::write(&file, valid(2)).expect("write");
+        assert_eq!(next_threads(&mut watch).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_changes_nothing_is_not_told() {
+        let (_folder, file) = folder_with(&valid(1));
+        let mut watch = watch(&file);
+        std::fs::write(&file, format!("# the same\n{}", valid(1))).expect("write");
+        let quiet = tokio::time::timeout(QUIET * 5, watch.next()).await;
+        assert!(quiet.is_err(), "told {quiet:?}");
+        std::fs::write(&file, valid(2)).expect("write");
+        assert_eq!(next_threads(&mut watch).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_change_before_the_watch_began_is_told_first() {
+        let (_folder, file) = folder_with(&valid(1));
+        let source = Source::new(Some(&file), std::iter::empty(), Needs::default());
+        let in_force = source.load().expect("a valid file");
+        std::fs::write(&file, valid(2)).expect("write");
+        let mut watch = Watch::start(source, in_force).expect("a watch");
+        assert_eq!(next_threads(&mut watch).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_changed_secret_in_another_folder_is_a_change() {
+        let secrets = TempDir::new().expect("scratch folder");
+        let secret = secrets.path().join("url");
+        std::fs::write(&secret, "postgres://one/ficus").expect("write");
+        let (_folder, file) = folder_with(&format!(
+            "{}[database]\nurl = {{ file = {secret:?} }}\n",
+            valid(1)
+        ));
+        let mut watch = watch(&file);
+        // The first look finds the secret's folder, and tells that it has looked by the changed count of threads.
+        let text = std::fs::read_to_string(&file).expect("read");
+        std::fs::write(&file, text.replace("threads = 1", "threads = 2")).expect("write");
+        assert_eq!(next_threads(&mut watch).await, 2);
+        std::fs::write(&secret, "postgres://two/ficus").expect("write");
+        assert_eq!(
+            next(&mut watch).await.expect("valid").database.url.reveal(),
+            "postgres://two/ficus"
+        );
+    }
 }

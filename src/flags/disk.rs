@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,9 +33,11 @@ struct Layout {
     revision: Revision,
     capabilities: Vec<(String, Capability)>,
     forced: Forced,
-    /// Id, slug, class, the two planes of flags.
-    tenants: Vec<(i64, Option<Arc<str>>, Class, u64, u64)>,
+    tenants: Vec<TenantLayout>,
 }
+
+/// Id, slug, class, the two planes of flags.
+type TenantLayout = (i64, Option<Arc<str>>, Class, u64, u64);
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -50,13 +53,13 @@ pub enum Unreadable {
 }
 
 impl StateDir {
-    /// Makes the folder where it is missing; only its owner may look inside.
+    /// Makes the folder where it is missing. Only its owner may list it or read what we write in it; others may pass
+    /// through, as the account of an embedded PostgreSQL must.
     pub fn open(folder: &Path) -> io::Result<Self> {
         if !folder.is_dir() {
-            use std::os::unix::fs::DirBuilderExt;
             fs::DirBuilder::new()
                 .recursive(true)
-                .mode(0o700)
+                .mode(0o711)
                 .create(folder)?;
         }
         Ok(Self(folder.to_owned()))
@@ -115,7 +118,12 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
-    let mut file = File::create(&fresh)?;
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
     let written = file
         .write_all(bytes)
         .and_then(|()| file.sync_all())

@@ -54,7 +54,9 @@ pub async fn load_all(pool: &PgPool) -> sqlx::Result<Read<Snapshot>> {
         .await?
     {
         match capability(row.get(1), row.get(2)) {
-            Some(capability) => { capabilities.insert(row.get::<String, _>(0), capability); }
+            Some(capability) => {
+                capabilities.insert(row.get::<String, _>(0), capability);
+            }
             None => rejected += 1,
         }
     }
@@ -143,7 +145,7 @@ pub async fn load_since(pool: &PgPool, old: &Snapshot) -> sqlx::Result<Option<Re
                 }),
             ) {
                 (Some(name), Some(capability)) => {
-                    { delta.capabilities.insert(name.to_owned(), capability); }
+                    delta.capabilities.insert(name.to_owned(), capability);
                 }
                 _ => rejected += 1,
             },

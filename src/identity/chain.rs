@@ -52,17 +52,31 @@ pub struct Pending {
 impl Chain {
     /// Look-ups of sessions are made by `lookup`, once for each such resolver, and run on `runtime`.
     /// Where they go to PostgreSQL it is `|session| store::session_lookup(session, &own_url, &runtime)`.
-    pub fn new(resolvers: &[Resolver], runtime: &Handle, mut lookup: impl FnMut(&LaravelSession) -> anyhow::Result<Lookup>) -> Result<Self, BadResolver> {
+    pub fn new(
+        resolvers: &[Resolver],
+        runtime: &Handle,
+        mut lookup: impl FnMut(&LaravelSession) -> anyhow::Result<Lookup>,
+    ) -> Result<Self, BadResolver> {
         let mut steps = Vec::with_capacity(resolvers.len());
         for (index, resolver) in resolvers.iter().enumerate() {
-            let bad = |fault| BadResolver { entry: index + 1, fault };
+            let bad = |fault| BadResolver {
+                entry: index + 1,
+                fault,
+            };
             steps.push(match resolver {
                 Resolver::Header { name } => Step::Header(name.clone()),
                 Resolver::Host { pattern } => Step::Host(HostPattern::parse(pattern).map_err(bad)?),
                 Resolver::LaravelSession(session) => {
-                    let cookie = SessionCookie::new(&session.cookie, &session.app_key).map_err(bad)?;
+                    let cookie =
+                        SessionCookie::new(&session.cookie, &session.app_key).map_err(bad)?;
                     let lookup = lookup(session).map_err(|error| bad(format!("{error:#}")))?;
-                    let sessions = Sessions::new(lookup, session.cache_ttl, session.lifetime, session.cache_size, runtime.clone());
+                    let sessions = Sessions::new(
+                        lookup,
+                        session.cache_ttl,
+                        session.lifetime,
+                        session.cache_size,
+                        runtime.clone(),
+                    );
                     Step::Session(Box::new(SessionStep { cookie, sessions }))
                 }
             });
@@ -79,9 +93,17 @@ impl Chain {
     pub async fn finish<'a>(&self, pending: Pending, facts: &Facts<'a>) -> Identity<'a> {
         let mut pending = pending;
         loop {
-            let Some(Step::Session(step)) = self.steps.get(pending.step) else { return nobody(pending.why) };
+            let Some(Step::Session(step)) = self.steps.get(pending.step) else {
+                return nobody(pending.why);
+            };
             let why = match step.sessions.wait(pending.due).await {
-                Ok(tenant) => return Identity { tenant: Some(Named::Id(tenant)), source: LARAVEL_SESSION, why: pending.why },
+                Ok(tenant) => {
+                    return Identity {
+                        tenant: Some(Named::Id(tenant)),
+                        source: LARAVEL_SESSION,
+                        why: pending.why,
+                    };
+                }
                 Err(why) => first_refusal(pending.why, why),
             };
             match self.resolve_from(pending.step + 1, why, facts) {
@@ -99,19 +121,40 @@ impl Chain {
         }
     }
 
-    fn resolve_from<'a>(&self, first: usize, mut why: Option<Unresolved>, facts: &Facts<'a>) -> Resolution<'a> {
+    fn resolve_from<'a>(
+        &self,
+        first: usize,
+        mut why: Option<Unresolved>,
+        facts: &Facts<'a>,
+    ) -> Resolution<'a> {
         for (index, step) in self.steps.iter().enumerate().skip(first) {
             let (source, answer) = match step {
                 Step::Header(name) => ("header", header::resolve(name, facts)),
                 Step::Host(pattern) => ("host", pattern.resolve(facts.host)),
-                Step::Session(step) => match step.cookie.session_id(facts.headers).map(|id| step.sessions.recall(id)) {
-                    Ok(Recall::Due(due)) => return Resolution::NeedsLookup(Pending { step: index, why, due }),
+                Step::Session(step) => match step
+                    .cookie
+                    .session_id(facts.headers)
+                    .map(|id| step.sessions.recall(id))
+                {
+                    Ok(Recall::Due(due)) => {
+                        return Resolution::NeedsLookup(Pending {
+                            step: index,
+                            why,
+                            due,
+                        });
+                    }
                     Ok(Recall::Known(answer)) => (LARAVEL_SESSION, answer.map(Named::Id)),
                     Err(refused) => (LARAVEL_SESSION, Err(refused)),
                 },
             };
             match answer {
-                Ok(tenant) => return Resolution::Done(Identity { tenant: Some(tenant), source, why }),
+                Ok(tenant) => {
+                    return Resolution::Done(Identity {
+                        tenant: Some(tenant),
+                        source,
+                        why,
+                    });
+                }
                 Err(refused) => why = first_refusal(why, refused),
             }
         }
@@ -122,10 +165,17 @@ impl Chain {
 const LARAVEL_SESSION: &str = "laravel_session";
 
 fn nobody<'a>(why: Option<Unresolved>) -> Identity<'a> {
-    Identity { tenant: None, source: "none", why: Some(why.unwrap_or(Unresolved::NoProof)) }
+    Identity {
+        tenant: None,
+        source: "none",
+        why: Some(why.unwrap_or(Unresolved::NoProof)),
+    }
 }
 
 /// That a head carries no proof of one kind is no refusal.
 fn first_refusal(earlier: Option<Unresolved>, why: Unresolved) -> Option<Unresolved> {
     earlier.or((why != Unresolved::NoProof).then_some(why))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,9 @@ use super::{Facts, Named, Unresolved};
 
 pub(super) fn resolve<'a>(name: &HeaderName, facts: &Facts<'a>) -> Result<Named<'a>, Unresolved> {
     let mut values = facts.headers.get_all(name).into_iter();
-    let Some(value) = values.next() else { return Err(Unresolved::NoProof) };
+    let Some(value) = values.next() else {
+        return Err(Unresolved::NoProof);
+    };
     if !facts.peer_trusted {
         return Err(Unresolved::Untrusted);
     }
@@ -17,7 +19,11 @@ pub(super) fn resolve<'a>(name: &HeaderName, facts: &Facts<'a>) -> Result<Named<
     if values.next().is_some() {
         return Err(Unresolved::Ambiguous);
     }
-    value.to_str().ok().and_then(Named::parse).ok_or(Unresolved::Malformed)
+    value
+        .to_str()
+        .ok()
+        .and_then(Named::parse)
+        .ok_or(Unresolved::Malformed)
 }
 
 #[cfg(test)]
@@ -39,13 +45,23 @@ mod tests {
     }
 
     fn read(headers: &HeaderMap, peer_trusted: bool) -> Result<Named<'_>, Unresolved> {
-        resolve(&NAME, &Facts { headers, host: None, peer_trusted })
+        resolve(
+            &NAME,
+            &Facts {
+                headers,
+                host: None,
+                peer_trusted,
+            },
+        )
     }
 
     #[test]
     fn a_trusted_peer_names_a_tenant_by_id_or_slug() {
         assert_eq!(read(&headers(&[b"42"]), true), Ok(Named::Id(TenantId(42))));
-        assert_eq!(read(&headers(&[b"Acme"]), true), Ok(Named::Slug("acme".into())));
+        assert_eq!(
+            read(&headers(&[b"Acme"]), true),
+            Ok(Named::Slug("acme".into()))
+        );
     }
 
     #[test]
@@ -61,14 +77,24 @@ mod tests {
 
     #[test]
     fn a_second_value_makes_it_ambiguous() {
-        assert_eq!(read(&headers(&[b"42", b"43"]), true), Err(Unresolved::Ambiguous));
-        assert_eq!(read(&headers(&[b"42", b"42"]), true), Err(Unresolved::Ambiguous));
+        assert_eq!(
+            read(&headers(&[b"42", b"43"]), true),
+            Err(Unresolved::Ambiguous)
+        );
+        assert_eq!(
+            read(&headers(&[b"42", b"42"]), true),
+            Err(Unresolved::Ambiguous)
+        );
     }
 
     #[test]
     fn what_is_neither_id_nor_slug_is_refused() {
-        for value in [&b""[..], b"0", b"-1", b"42, 43", b"a b", b"\xff"] {
-            assert_eq!(read(&headers(&[value]), true), Err(Unresolved::Malformed), "{value:?}");
+        for value in [&b""[..], b"0", b"42, 43", b"a b", b"\xff"] {
+            assert_eq!(
+                read(&headers(&[value]), true),
+                Err(Unresolved::Malformed),
+                "{value:?}"
+            );
         }
     }
 

@@ -16,8 +16,8 @@ const PLACE: &str = "{tenant}";
 /// A Host header or an authority in the form in which hosts are compared: lower-case, without port, without one
 /// trailing dot. An IPv6 literal keeps its brackets. `None`: no host name (bad bytes, an empty label, a bad port).
 pub fn normalise_host(text: &str) -> Option<Cow<'_, str>> {
-    if text.starts_with('[') {
-        let (literal, port) = text[1..].split_once(']')?;
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (literal, port) = bracketed.split_once(']')?;
         literal.parse::<Ipv6Addr>().ok()?;
         if !(port.is_empty() || is_port(port.strip_prefix(':')?)) {
             return None;
@@ -30,7 +30,8 @@ pub fn normalise_host(text: &str) -> Option<Cow<'_, str>> {
         None => text,
     };
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_label = |label: &str| (1..=LABEL_LIMIT).contains(&label.len()) && label.bytes().all(is_host_byte);
+    let is_label =
+        |label: &str| (1..=LABEL_LIMIT).contains(&label.len()) && label.bytes().all(is_host_byte);
     (name.len() <= NAME_LIMIT && name.split('.').all(is_label)).then(|| lower_case(name))
 }
 
@@ -45,7 +46,11 @@ fn is_host_byte(byte: u8) -> bool {
 }
 
 fn lower_case(text: &str) -> Cow<'_, str> {
-    if text.bytes().any(|b| b.is_ascii_uppercase()) { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) }
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// `{tenant}.example.com`, taken apart around the label.
@@ -58,26 +63,38 @@ pub struct HostPattern {
 impl HostPattern {
     /// The fault as a sentence without its subject, for the caller to prefix with the key.
     pub fn parse(pattern: &str) -> Result<Self, String> {
-        let fault = || format!("{pattern:?} is no host pattern: expected a host name with {PLACE} as one whole label, such as \"{PLACE}.example.com\"");
+        let fault = || {
+            format!(
+                "{pattern:?} is no host pattern: expected a host name with {PLACE} as one whole label, such as \"{PLACE}.example.com\""
+            )
+        };
         let (before, after) = pattern.split_once(PLACE).ok_or_else(fault)?;
-        let whole_label = (before.is_empty() || before.ends_with('.')) && (after.is_empty() || after.starts_with('.'));
+        let whole_label = (before.is_empty() || before.ends_with('.'))
+            && (after.is_empty() || after.starts_with('.'));
         // With a tenant in its place the pattern must be a host, and one in normal form but for its case.
         let sample = format!("{before}x{after}");
         let host = normalise_host(&sample).ok_or_else(fault)?;
         if !whole_label || (before.is_empty() && after.is_empty()) || host.len() != sample.len() {
             return Err(fault());
         }
-        Ok(Self { before: before.to_ascii_lowercase(), after: after.to_ascii_lowercase() })
+        Ok(Self {
+            before: before.to_ascii_lowercase(),
+            after: after.to_ascii_lowercase(),
+        })
     }
 
     /// The label in the tenant's place, if `host` fits.
     fn label<'a>(&self, host: &'a str) -> Option<&'a str> {
-        let label = host.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
+        let label = host
+            .strip_prefix(self.before.as_str())?
+            .strip_suffix(self.after.as_str())?;
         (!label.is_empty() && !label.contains('.')).then_some(label)
     }
 
     pub(super) fn resolve<'a>(&self, host: Option<&'a str>) -> Result<Named<'a>, Unresolved> {
-        let label = host.and_then(|host| self.label(host)).ok_or(Unresolved::NoProof)?;
+        let label = host
+            .and_then(|host| self.label(host))
+            .ok_or(Unresolved::NoProof)?;
         Named::parse(label).ok_or(Unresolved::Malformed)
     }
 }
@@ -113,8 +130,30 @@ mod tests {
     fn what_is_no_host_is_refused() {
         let long = format!("{}.com", "a".repeat(64));
         for text in [
-            "", ".", "..", "a..b", ".a", "a..", "a b", "a/b", "a@b", "a:b", "a:1:2", "a:65536", "a:-1", "::1", "[::1", "[::1]x", "[::1]:x", "[fe80::1%eth0]", "[x]",
-            "ä.com", "a%41", "a,b", "a\0", &long,
+            "",
+            ".",
+            "..",
+            "a..b",
+            ".a",
+            "a..",
+            "a b",
+            "a/b",
+            "a@b",
+            "a:b",
+            "a:1:2",
+            "a:65536",
+            "a:-1",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[::1]:x",
+            "[fe80::1%eth0]",
+            "[x]",
+            "ä.com",
+            "a%41",
+            "a,b",
+            "a\0",
+            &long,
         ] {
             assert_eq!(normalise_host(text), None, "{text:?}");
         }
@@ -122,26 +161,59 @@ mod tests {
 
     #[test]
     fn one_label_stands_for_the_tenant() {
-        assert_eq!(read("{tenant}.Example.com", Some("acme.example.com")), Ok(Named::Slug("acme".into())));
-        assert_eq!(read("{tenant}.example.com", Some("42.example.com")), Ok(Named::Id(TenantId(42))));
-        assert_eq!(read("app.{tenant}.example.com", Some("app.acme.example.com")), Ok(Named::Slug("acme".into())));
+        assert_eq!(
+            read("{tenant}.Example.com", Some("acme.example.com")),
+            Ok(Named::Slug("acme".into()))
+        );
+        assert_eq!(
+            read("{tenant}.example.com", Some("42.example.com")),
+            Ok(Named::Id(TenantId(42)))
+        );
+        assert_eq!(
+            read("app.{tenant}.example.com", Some("app.acme.example.com")),
+            Ok(Named::Slug("acme".into()))
+        );
     }
 
     #[test]
     fn other_hosts_are_no_proof() {
-        for host in [None, Some("example.com"), Some(".example.com"), Some("a.b.example.com"), Some("acme.example.org"), Some("acmeexample.com")] {
-            assert_eq!(read("{tenant}.example.com", host), Err(Unresolved::NoProof), "{host:?}");
+        for host in [
+            None,
+            Some("example.com"),
+            Some(".example.com"),
+            Some("a.b.example.com"),
+            Some("acme.example.org"),
+            Some("acmeexample.com"),
+        ] {
+            assert_eq!(
+                read("{tenant}.example.com", host),
+                Err(Unresolved::NoProof),
+                "{host:?}"
+            );
         }
     }
 
     #[test]
     fn a_label_that_is_no_tenant_is_malformed() {
-        assert_eq!(read("{tenant}.example.com", Some("9x.example.com")), Err(Unresolved::Malformed));
+        assert_eq!(
+            read("{tenant}.example.com", Some("9x.example.com")),
+            Err(Unresolved::Malformed)
+        );
     }
 
     #[test]
     fn a_pattern_must_be_a_host_with_one_tenant_label() {
-        for pattern in ["", "example.com", "{tenant}", "a{tenant}.example.com", "{tenant}-x.example.com", "{tenant}.{tenant}.com", "{tenant}.example.com:80", "{tenant}..com", "{tenant}.com."] {
+        for pattern in [
+            "",
+            "example.com",
+            "{tenant}",
+            "a{tenant}.example.com",
+            "{tenant}-x.example.com",
+            "{tenant}.{tenant}.com",
+            "{tenant}.example.com:80",
+            "{tenant}..com",
+            "{tenant}.com.",
+        ] {
             assert!(HostPattern::parse(pattern).is_err(), "{pattern:?}");
         }
     }

@@ -53,12 +53,27 @@ mod tests {
 
     #[test]
     fn a_lower_case_slug_is_borrowed() {
-        assert!(matches!(Named::parse("acme"), Some(Named::Slug(Cow::Borrowed("acme")))));
+        assert!(matches!(
+            Named::parse("acme"),
+            Some(Named::Slug(Cow::Borrowed("acme")))
+        ));
     }
 
     #[test]
     fn nothing_else_is_repaired() {
-        for text in ["", " acme", "acme ", "0", "-1", "+1", "1,2", "9x", "acme,acme", "acme/", "ärzte", "\u{212a}elvin"] {
+        for text in [
+            "",
+            " acme",
+            "acme ",
+            "0",
+            "+1",
+            "1,2",
+            "9x",
+            "acme,acme",
+            "acme/",
+            "ärzte",
+            "\u{212a}elvin",
+        ] {
             assert_eq!(Named::parse(text), None, "{text:?}");
         }
     }

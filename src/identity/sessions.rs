@@ -21,7 +21,8 @@ use super::laravel::SessionId;
 use crate::ids::TenantId;
 
 /// Asks the store whose session this is. `None`: it is not alive, or nobody's.
-pub type Lookup = Arc<dyn Fn(SessionId) -> BoxFuture<'static, anyhow::Result<Option<TenantId>>> + Send + Sync>;
+pub type Lookup =
+    Arc<dyn Fn(SessionId) -> BoxFuture<'static, anyhow::Result<Option<TenantId>>> + Send + Sync>;
 
 /// Look-ups at once: a flood of genuine but unknown cookies may not become a flood of queries.
 pub const LOOKUPS: usize = 32;
@@ -77,24 +78,48 @@ struct Shared {
 
 impl Sessions {
     /// Look-ups run on `runtime`, so that a proxy thread never drives a database connection.
-    pub(super) fn new(lookup: Lookup, ttl: Duration, lifetime: Duration, size: u64, runtime: Handle) -> Self {
+    pub(super) fn new(
+        lookup: Lookup,
+        ttl: Duration,
+        lifetime: Duration,
+        size: u64,
+        runtime: Handle,
+    ) -> Self {
         // Kept while in use: an answer older than the lifetime is not given, but its place is kept for the next.
-        let cache = Cache::builder().max_capacity(size).time_to_idle(lifetime).build();
+        let cache = Cache::builder()
+            .max_capacity(size)
+            .time_to_idle(lifetime)
+            .build();
         // An answer that may not be used any more is due, whatever the configuration says.
         let ttl = ttl.min(lifetime);
-        let shared = Shared { lookup, ttl, lifetime, born: Instant::now(), failing: AtomicBool::new(false) };
-        Self { cache, shared: Arc::new(shared), runtime, lookups: Arc::new(Semaphore::new(LOOKUPS)) }
+        let shared = Shared {
+            lookup,
+            ttl,
+            lifetime,
+            born: Instant::now(),
+            failing: AtomicBool::new(false),
+        };
+        Self {
+            cache,
+            shared: Arc::new(shared),
+            runtime,
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+        }
     }
 
     /// The answer, if there is one that needs no waiting.
     pub(super) fn recall(&self, id: SessionId) -> Recall {
         let Some(session) = self.cache.get(&id) else {
-            let session = self.cache.entry(id).or_insert_with(Arc::default).into_value();
+            let session = self.cache.entry(id).or_default().into_value();
             return Recall::Due(Due { id, session });
         };
         let now = self.shared.now();
         if now < session.due_at.load(Ordering::Acquire) {
-            return Recall::Known(session.answer(now, self.shared.lifetime).unwrap_or(Err(Unresolved::LookupFailed)));
+            return Recall::Known(
+                session
+                    .answer(now, self.shared.lifetime)
+                    .unwrap_or(Err(Unresolved::LookupFailed)),
+            );
         }
         let due = Due { id, session };
         match due.session.answer(now, self.shared.lifetime) {
@@ -118,8 +143,14 @@ impl Sessions {
             // The look-up has the same deadline; this one holds when its runtime is too busy to keep it.
             let _ = timeout(DEADLINE, answered).await;
         }
-        let failure = if asked { Unresolved::LookupFailed } else { Unresolved::Busy };
-        due.session.answer(self.shared.now(), self.shared.lifetime).unwrap_or(Err(failure))
+        let failure = if asked {
+            Unresolved::LookupFailed
+        } else {
+            Unresolved::Busy
+        };
+        due.session
+            .answer(self.shared.now(), self.shared.lifetime)
+            .unwrap_or(Err(failure))
     }
 
     /// True when a look-up is running, or has just ended. False: too many run already.
@@ -134,7 +165,9 @@ impl Sessions {
         if self.shared.now() < session.due_at.load(Ordering::Acquire) {
             return true;
         }
-        let Ok(permit) = Arc::clone(&self.lookups).try_acquire_owned() else { return false };
+        let Ok(permit) = Arc::clone(&self.lookups).try_acquire_owned() else {
+            return false;
+        };
         let (shared, id) = (Arc::clone(&self.shared), due.id);
         // Owned by the runtime, ended by DEADLINE, bounded by LOOKUPS.
         self.runtime.spawn(async move {
@@ -160,23 +193,36 @@ impl Shared {
     async fn look_up(&self, id: SessionId, session: &Session) {
         let outcome = match timeout(DEADLINE, (self.lookup)(id)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(anyhow::anyhow!("no answer within {} ms", DEADLINE.as_millis())),
+            Err(_) => Err(anyhow::anyhow!(
+                "no answer within {} ms",
+                DEADLINE.as_millis()
+            )),
         };
         let now = self.now();
         match outcome {
             Ok(tenant) => {
-                session.tenant.store(tenant.map_or(NOBODY, |tenant| tenant.0), Ordering::Release);
+                session
+                    .tenant
+                    .store(tenant.map_or(NOBODY, |tenant| tenant.0), Ordering::Release);
                 session.answered_at.store(now, Ordering::Release);
-                session.due_at.store(now.saturating_add(millis(self.ttl)), Ordering::Release);
+                session
+                    .due_at
+                    .store(now.saturating_add(millis(self.ttl)), Ordering::Release);
                 if self.failing.swap(false, Ordering::Relaxed) {
                     tracing::info!("sessions are looked up again");
                 }
             }
             Err(error) => {
-                session.due_at.store(now.saturating_add(millis(PAUSE.min(self.ttl))), Ordering::Release);
+                session.due_at.store(
+                    now.saturating_add(millis(PAUSE.min(self.ttl))),
+                    Ordering::Release,
+                );
                 // Once for each time the database goes away, not once a request.
                 if !self.failing.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(error = format!("{error:#}"), "looking up a session failed; answers that are held stay in use");
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "looking up a session failed; answers that are held stay in use"
+                    );
                 }
             }
         }
@@ -210,3 +256,6 @@ impl Drop for Asking {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

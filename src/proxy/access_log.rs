@@ -5,7 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use prometheus_client::metrics::counter::Counter;
@@ -58,13 +58,25 @@ impl AccessLog {
     /// Starts the writer's thread. It ends, with all lines written, when the log is dropped.
     pub fn start(config: &Config, dropped: Counter) -> io::Result<Self> {
         let out: Box<dyn Write + Send> = match config {
-            Config::Off => return Ok(Self { lines: None, dropped }),
+            Config::Off => {
+                return Ok(Self {
+                    lines: None,
+                    dropped,
+                });
+            }
             Config::Stdout => Box::new(io::stdout()),
-            Config::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+            Config::File(path) => {
+                Box::new(OpenOptions::new().create(true).append(true).open(path)?)
+            }
         };
         let (lines, queue) = sync_channel(QUEUE);
-        thread::Builder::new().name("access log".to_owned()).spawn(move || write_lines(&queue, out))?;
-        Ok(Self { lines: Some(lines), dropped })
+        thread::Builder::new()
+            .name("access log".to_owned())
+            .spawn(move || write_lines(&queue, out))?;
+        Ok(Self {
+            lines: Some(lines),
+            dropped,
+        })
     }
 
     pub fn is_on(&self) -> bool {
@@ -89,16 +101,15 @@ fn write_lines(queue: &Receiver<Vec<u8>>, out: Box<dyn Write + Send>) {
     let mut note = |result: io::Result<()>| match result {
         Ok(()) => failing = false,
         // Said once until it works again: a full disk must not fill the other log.
-        Err(e) if !std::mem::replace(&mut failing, true) => tracing::error!(error = %e, "the access log cannot be written"),
+        Err(e) if !std::mem::replace(&mut failing, true) => {
+            tracing::error!(error = %e, "the access log cannot be written")
+        }
         Err(_) => {}
     };
     while let Ok(line) = queue.recv() {
         note(out.write_all(&line));
-        loop {
-            match queue.try_recv() {
-                Ok(line) => note(out.write_all(&line)),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(line) = queue.try_recv() {
+            note(out.write_all(&line));
         }
         // Nobody waits for more: let the reader see it now.
         note(out.flush());

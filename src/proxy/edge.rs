@@ -62,24 +62,48 @@ pub struct Verdict {
 
 impl Edge {
     pub fn build(config: &Config, chain: Chain, metrics: &Metrics) -> Result<Self, BadRoute> {
-        let upstreams: Vec<_> = config.upstreams.iter().map(|(name, upstream)| Arc::new(Upstream::new(name, upstream))).collect();
-        let place: BTreeMap<&str, usize> = upstreams.iter().enumerate().map(|(i, u)| (u.name.as_str(), i)).collect();
+        let upstreams: Vec<_> = config
+            .upstreams
+            .iter()
+            .map(|(name, upstream)| Arc::new(Upstream::new(name, upstream)))
+            .collect();
+        let place: BTreeMap<&str, usize> = upstreams
+            .iter()
+            .enumerate()
+            .map(|(i, u)| (u.name.as_str(), i))
+            .collect();
         let capability = |name: &str, legacy: &str, modern: &str| Capability {
             name: name.to_owned(),
             header: HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static(NO_CAPABILITY)),
             metrics: metrics.capability(name),
             legacy: place.get(legacy).copied(),
             modern: place.get(modern).copied(),
-            failures: [metrics.upstream_failure(legacy, "connect"), metrics.upstream_failure(modern, "connect")],
+            failures: [
+                metrics.upstream_failure(legacy, "connect"),
+                metrics.upstream_failure(modern, "connect"),
+            ],
         };
         // The last one stands for every request that belongs to no capability.
-        let named = config.capabilities.iter().map(|(name, c)| capability(name, &c.legacy, &c.modern));
-        let capabilities: Vec<_> = named.chain([capability(NO_CAPABILITY, LEGACY, MODERN)]).collect();
+        let named = config
+            .capabilities
+            .iter()
+            .map(|(name, c)| capability(name, &c.legacy, &c.modern));
+        let capabilities: Vec<_> = named
+            .chain([capability(NO_CAPABILITY, LEGACY, MODERN)])
+            .collect();
         let target = |target: &RouteTarget| match target {
             RouteTarget::Side(side) => Target::Side(*side),
-            RouteTarget::Capability(name) => capabilities.iter().position(|c| c.name == *name).map_or(Target::NoRoute, Target::Capability),
+            RouteTarget::Capability(name) => capabilities
+                .iter()
+                .position(|c| c.name == *name)
+                .map_or(Target::NoRoute, Target::Capability),
         };
-        let specs = config.routes.iter().map(|r| RouteSpec { path: &r.path, methods: &r.methods, host: r.host.as_deref(), target: target(&r.target) });
+        let specs = config.routes.iter().map(|r| RouteSpec {
+            path: &r.path,
+            methods: &r.methods,
+            host: r.host.as_deref(),
+            target: target(&r.target),
+        });
         let routes = Routes::build(specs)?;
         Ok(Self {
             limits: config.limits.clone(),
@@ -99,7 +123,10 @@ impl Edge {
     }
 
     pub fn route(&self, host: Option<&str>, method: &Method, path: &str) -> Target {
-        self.routes.find(host, method, path).copied().unwrap_or(Target::NoRoute)
+        self.routes
+            .find(host, method, path)
+            .copied()
+            .unwrap_or(Target::NoRoute)
     }
 
     pub fn capability(&self, place: usize) -> &Capability {
@@ -112,15 +139,45 @@ impl Edge {
     }
 
     /// The whole decision for a request. `snapshot` is `None` only where a cold start may serve from legacy.
-    pub fn decide(&self, target: Target, snapshot: Option<&Snapshot>, caller: Caller<'_>) -> Verdict {
+    pub fn decide(
+        &self,
+        target: Target,
+        snapshot: Option<&Snapshot>,
+        caller: Caller<'_>,
+    ) -> Verdict {
         let nobody = self.capabilities.len() - 1;
         let (capability, decision) = match (target, snapshot) {
-            (Target::Capability(place), Some(snapshot)) => (place, decide(snapshot, &self.capabilities[place].name, caller)),
-            (Target::Capability(place), None) => (place, Decision { side: Side::Legacy, reason: Reason::ColdStart }),
-            (Target::Side(side), _) => (nobody, Decision { side, reason: Reason::Route }),
-            (Target::NoRoute, _) => (nobody, Decision { side: Side::Legacy, reason: Reason::NoRoute }),
+            (Target::Capability(place), Some(snapshot)) => (
+                place,
+                decide(snapshot, &self.capabilities[place].name, caller),
+            ),
+            (Target::Capability(place), None) => (
+                place,
+                Decision {
+                    side: Side::Legacy,
+                    reason: Reason::ColdStart,
+                },
+            ),
+            (Target::Side(side), _) => (
+                nobody,
+                Decision {
+                    side,
+                    reason: Reason::Route,
+                },
+            ),
+            (Target::NoRoute, _) => (
+                nobody,
+                Decision {
+                    side: Side::Legacy,
+                    reason: Reason::NoRoute,
+                },
+            ),
         };
-        Verdict { capability, decision, upstream: self.capabilities[capability].upstream(decision.side) }
+        Verdict {
+            capability,
+            decision,
+            upstream: self.capabilities[capability].upstream(decision.side),
+        }
     }
 }
 

@@ -58,16 +58,33 @@ impl Explainer {
     /// Decides as the proxy would for a trusted peer, since whoever asks may name any tenant. The error says what
     /// is wrong with the question.
     pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation, String> {
-        let method = Method::from_bytes(request.method.to_ascii_uppercase().as_bytes()).map_err(|_| format!("{:?} is no HTTP method", request.method))?;
-        let uri: Uri = request.url.parse().map_err(|e| format!("{:?} is no URL or path: {e}", request.url))?;
+        let method = Method::from_bytes(request.method.to_ascii_uppercase().as_bytes())
+            .map_err(|_| format!("{:?} is no HTTP method", request.method))?;
+        let uri: Uri = request
+            .url
+            .parse()
+            .map_err(|e| format!("{:?} is no URL or path: {e}", request.url))?;
         let headers = header_map(&request.headers)?;
-        let named_host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).or(uri.host());
-        let host = named_host.map(|h| normalise_host(h).ok_or_else(|| format!("{h:?} is no host"))).transpose()?;
+        let named_host = headers
+            .get(header::HOST)
+            .and_then(|v| v.to_str().ok())
+            .or(uri.host());
+        let host = named_host
+            .map(|h| normalise_host(h).ok_or_else(|| format!("{h:?} is no host")))
+            .transpose()?;
 
         let edge = self.edge.load_full();
         let target = edge.route(host.as_deref(), &method, uri.path());
-        let facts = Facts { headers: &headers, host: host.as_deref(), peer_trusted: true };
-        let identity = if edge.needs_tenant(target) { Some(edge.chain.resolve(&facts).await) } else { None };
+        let facts = Facts {
+            headers: &headers,
+            host: host.as_deref(),
+            peer_trusted: true,
+        };
+        let identity = if edge.needs_tenant(target) {
+            Some(edge.chain.resolve(&facts).await)
+        } else {
+            None
+        };
 
         let snapshot = self.flags.load_full();
         let Some(snapshot) = snapshot.as_deref() else {
@@ -79,12 +96,24 @@ impl Explainer {
 
         let mut steps = vec![route_step(&edge, target, &method, uri.path(), reason)];
         if let (Target::Capability(place), Some(identity)) = (target, &identity) {
-            steps.push(step("tenant", tenant_outcome(identity, caller), matches!(reason, Reason::NoTenant | Reason::UnknownTenant)));
-            steps.extend(flag_steps(snapshot, &edge.capability(place).name, caller, reason));
+            steps.push(step(
+                "tenant",
+                tenant_outcome(identity, caller),
+                matches!(reason, Reason::NoTenant | Reason::UnknownTenant),
+            ));
+            steps.extend(flag_steps(
+                snapshot,
+                &edge.capability(place).name,
+                caller,
+                reason,
+            ));
         }
         Ok(Explanation {
             side: verdict.decision.side.as_str().to_owned(),
-            upstream: verdict.upstream.map_or("none", |place| &edge.upstreams[place].name).to_owned(),
+            upstream: verdict
+                .upstream
+                .map_or("none", |place| &edge.upstreams[place].name)
+                .to_owned(),
             reason: reason.as_str().to_owned(),
             revision: snapshot.revision.0,
             steps,
@@ -95,43 +124,78 @@ impl Explainer {
 fn header_map(pairs: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
-        let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is no header name"))?;
-        let value = HeaderValue::try_from(value.as_str()).map_err(|_| format!("the value of {name} cannot stand in a header"))?;
+        let name = HeaderName::try_from(name.as_str())
+            .map_err(|_| format!("{name:?} is no header name"))?;
+        let value = HeaderValue::try_from(value.as_str())
+            .map_err(|_| format!("the value of {name} cannot stand in a header"))?;
         headers.append(name, value);
     }
     Ok(headers)
 }
 
 fn step(step: &str, outcome: String, decided: bool) -> ExplainStep {
-    ExplainStep { step: step.to_owned(), outcome, decided }
+    ExplainStep {
+        step: step.to_owned(),
+        outcome,
+        decided,
+    }
 }
 
-fn route_step(edge: &Edge, target: Target, method: &Method, path: &str, reason: Reason) -> ExplainStep {
+fn route_step(
+    edge: &Edge,
+    target: Target,
+    method: &Method,
+    path: &str,
+    reason: Reason,
+) -> ExplainStep {
     let path = normal_path(path);
     let outcome = match target {
-        Target::Capability(place) => format!("{method} {path} belongs to capability {}", edge.capability(place).name),
+        Target::Capability(place) => format!(
+            "{method} {path} belongs to capability {}",
+            edge.capability(place).name
+        ),
         Target::Side(side) => format!("{method} {path} always goes to {}", side.as_str()),
         Target::NoRoute => format!("no route names {method} {path}: legacy"),
     };
-    step("route", outcome, matches!(reason, Reason::Route | Reason::NoRoute))
+    step(
+        "route",
+        outcome,
+        matches!(reason, Reason::Route | Reason::NoRoute),
+    )
 }
 
 fn tenant_outcome(identity: &Identity<'_>, caller: Caller<'_>) -> String {
-    let refused = identity.why.filter(|w| *w != Unresolved::NoProof).map_or(String::new(), |why| format!(" (refused on the way: {})", why.as_str()));
+    let refused = identity
+        .why
+        .filter(|w| *w != Unresolved::NoProof)
+        .map_or(String::new(), |why| {
+            format!(" (refused on the way: {})", why.as_str())
+        });
     let named = match (&identity.tenant, caller) {
         (Some(_), Caller::Tenant(t)) => match &t.slug {
             Some(slug) => format!("{} says tenant {} ({slug})", identity.source, t.id),
             None => format!("{} says tenant {}", identity.source, t.id),
         },
-        (Some(Named::Id(id)), _) => format!("{} says tenant {id}, which has no row: legacy", identity.source),
-        (Some(Named::Slug(slug)), _) => format!("{} says tenant {slug}, which has no row: legacy", identity.source),
+        (Some(Named::Id(id)), _) => format!(
+            "{} says tenant {id}, which has no row: legacy",
+            identity.source
+        ),
+        (Some(Named::Slug(slug)), _) => format!(
+            "{} says tenant {slug}, which has no row: legacy",
+            identity.source
+        ),
         (None, _) => "no resolver names a tenant: legacy".to_owned(),
     };
     named + &refused
 }
 
 /// Overrides are asked before the tenant matters; they are listed after it, as people think.
-fn flag_steps(snapshot: &Snapshot, capability: &str, caller: Caller<'_>, reason: Reason) -> Vec<ExplainStep> {
+fn flag_steps(
+    snapshot: &Snapshot,
+    capability: &str,
+    caller: Caller<'_>,
+    reason: Reason,
+) -> Vec<ExplainStep> {
     let local = if snapshot.is_rolled_back_locally(capability, caller) {
         "a local rollback on this proxy covers it: legacy".to_owned()
     } else {
@@ -141,23 +205,45 @@ fn flag_steps(snapshot: &Snapshot, capability: &str, caller: Caller<'_>, reason:
     let known = snapshot.capability(capability);
     let over = match known {
         _ if forced.all => "force-legacy stands for everything: legacy".to_owned(),
-        Some(known) if forced.capabilities >> known.ordinal & 1 == 1 => format!("force-legacy stands for {capability}: legacy"),
+        Some(known) if forced.capabilities >> known.ordinal & 1 == 1 => {
+            format!("force-legacy stands for {capability}: legacy")
+        }
         Some(_) => "none".to_owned(),
         None => format!("capability {capability} is not registered in ficus.capability: legacy"),
     };
     let mut steps = vec![
         step("local", local, reason == Reason::Local),
-        step("override", over, matches!(reason, Reason::ForcedAll | Reason::Forced | Reason::UnknownCapability)),
+        step(
+            "override",
+            over,
+            matches!(
+                reason,
+                Reason::ForcedAll | Reason::Forced | Reason::UnknownCapability
+            ),
+        ),
     ];
     if let (Caller::Tenant(tenant), Some(known)) = (caller, known) {
         match tenant.state(known.ordinal) {
             Some(state) => {
-                let outcome = format!("row ({}, {capability}) says {}, as of revision {}", tenant.id, state.as_str(), snapshot.revision);
+                let outcome = format!(
+                    "row ({}, {capability}) says {}, as of revision {}",
+                    tenant.id,
+                    state.as_str(),
+                    snapshot.revision
+                );
                 steps.push(step("flag", outcome, reason == Reason::Flag));
             }
             None => {
-                steps.push(step("flag", format!("no row for ({}, {capability})", tenant.id), false));
-                steps.push(step("default", "legacy".to_owned(), reason == Reason::Default));
+                steps.push(step(
+                    "flag",
+                    format!("no row for ({}, {capability})", tenant.id),
+                    false,
+                ));
+                steps.push(step(
+                    "default",
+                    "legacy".to_owned(),
+                    reason == Reason::Default,
+                ));
             }
         }
     }

@@ -11,10 +11,10 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
+use pingora::ErrorSource;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::*;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use pingora::ErrorSource;
 
 use super::access_log::{AccessLog, Line};
 use super::edge::{Edge, Verdict, caller};
@@ -78,21 +78,36 @@ impl Gateway {
         if head.raw_path().len() > limits.uri_bytes {
             return Err(Refusal::UriTooLong);
         }
-        let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let bytes: usize = head
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
         if head.headers.len() > limits.header_count || bytes > limits.header_bytes {
             return Err(Refusal::HeadTooLarge);
         }
         // HTTP/1.1 must name a host (RFC 9112, 3.2); 1.0 need not.
-        let named = head.headers.get(header::HOST).map(HeaderValue::as_bytes).or(head.uri.authority().map(|a| a.as_str().as_bytes()));
+        let named = head
+            .headers
+            .get(header::HOST)
+            .map(HeaderValue::as_bytes)
+            .or(head.uri.authority().map(|a| a.as_str().as_bytes()));
         match named {
             None if head.version == Version::HTTP_10 => {}
             None => return Err(Refusal::BadHost),
             Some(text) => {
-                let host = std::str::from_utf8(text).ok().and_then(normalise_host).ok_or(Refusal::BadHost)?;
+                let host = std::str::from_utf8(text)
+                    .ok()
+                    .and_then(normalise_host)
+                    .ok_or(Refusal::BadHost)?;
                 ctx.host = Some(host.into_owned());
             }
         }
-        let length = head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+        let length = head
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.parse::<u64>().ok());
         if limits.body_bytes > 0 && length.is_some_and(|length| length > limits.body_bytes) {
             return Err(Refusal::BodyTooLarge);
         }
@@ -100,14 +115,22 @@ impl Gateway {
     }
 
     /// Route, tenant, decision. Everything is asked of memory, except a session that nobody has asked for lately.
-    async fn decide(&self, session: &Session, ctx: &mut Context) -> std::result::Result<(), Refusal> {
+    async fn decide(
+        &self,
+        session: &Session,
+        ctx: &mut Context,
+    ) -> std::result::Result<(), Refusal> {
         let edge = Arc::clone(&ctx.edge);
         let head = session.req_header();
         let path = String::from_utf8_lossy(head.raw_path());
         let target = edge.route(ctx.host.as_deref(), &head.method, &path);
         let host = ctx.host.take();
         let identity = if edge.needs_tenant(target) {
-            let facts = Facts { headers: &head.headers, host: host.as_deref(), peer_trusted: ctx.trusted };
+            let facts = Facts {
+                headers: &head.headers,
+                host: host.as_deref(),
+                peer_trusted: ctx.trusted,
+            };
             let identity = match edge.chain.resolve_now(&facts) {
                 Resolution::Done(identity) => identity,
                 Resolution::NeedsLookup(pending) => edge.chain.finish(pending, &facts).await,
@@ -138,12 +161,19 @@ impl Gateway {
         drop(identity);
         ctx.host = host;
         let decision = verdict.decision;
-        edge.capability(verdict.capability).metrics.count_decision(decision.side, decision.reason);
+        edge.capability(verdict.capability)
+            .metrics
+            .count_decision(decision.side, decision.reason);
         ctx.verdict = Some(verdict);
         Ok(())
     }
 
-    async fn refuse(&self, session: &mut Session, ctx: &mut Context, refusal: Refusal) -> Result<()> {
+    async fn refuse(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        refusal: Refusal,
+    ) -> Result<()> {
         ctx.refusal = Some(refusal);
         self.metrics.refused(refusal.as_str()).inc();
         refuse(session, refusal, &ctx.request_id).await.map(drop)
@@ -187,9 +217,15 @@ impl ProxyHttp for Gateway {
 
     /// Refuses or decides.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        ctx.peer = session.client_addr().and_then(|a| a.as_inet()).map(|a| a.ip().to_canonical());
+        ctx.peer = session
+            .client_addr()
+            .and_then(|a| a.as_inet())
+            .map(|a| a.ip().to_canonical());
         ctx.trusted = ctx.peer.is_some_and(|peer| ctx.edge.is_trusted(peer));
-        let handed = session.get_header(&X_REQUEST_ID).and_then(|v| v.to_str().ok()).filter(|id| ctx.trusted && is_request_id(id));
+        let handed = session
+            .get_header(&X_REQUEST_ID)
+            .and_then(|v| v.to_str().ok())
+            .filter(|id| ctx.trusted && is_request_id(id));
         ctx.request_id = match handed {
             Some(id) => id.to_owned(),
             None => format!("{:032x}", fresh_id()),
@@ -205,18 +241,35 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<Box<HttpPeer>> {
         let place = ctx.verdict.and_then(|v| v.upstream);
         let Some(upstream) = place.map(|place| &ctx.edge.upstreams[place]) else {
-            return Error::e_explain(CustomCode("no upstream", Refusal::NoUpstream.status()), "the configuration has no upstream of this side");
+            return Error::e_explain(
+                CustomCode("no upstream", Refusal::NoUpstream.status()),
+                "the configuration has no upstream of this side",
+            );
         };
         ctx.attempts = ctx.attempts.saturating_add(1);
         // A retry goes to the side of the decision: nothing here may send a request to the other one.
-        upstream.peer().ok_or_else(|| Error::explain(ConnectNoRoute, "the upstream's name has not been resolved yet"))
+        upstream.peer().ok_or_else(|| {
+            Error::explain(
+                ConnectNoRoute,
+                "the upstream's name has not been resolved yet",
+            )
+        })
     }
 
     /// On pingora's copy of the head, after it took the hop-by-hop fields away: what is set here reaches the upstream.
-    async fn upstream_request_filter(&self, session: &mut Session, upstream: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
         if !ctx.trusted {
             strip_reserved(upstream);
         } else {
@@ -229,7 +282,10 @@ impl ProxyHttp for Gateway {
             upstream.insert_header(X_FICUS_TENANT, HeaderValue::from(tenant))?;
         }
         if let Some(verdict) = ctx.verdict {
-            upstream.insert_header(X_FICUS_CAPABILITY, ctx.edge.capability(verdict.capability).header.clone())?;
+            upstream.insert_header(
+                X_FICUS_CAPABILITY,
+                ctx.edge.capability(verdict.capability).header.clone(),
+            )?;
             if let Some(config) = verdict.upstream.map(|place| &ctx.edge.upstreams[place])
                 && !config.config.preserve_host
             {
@@ -239,51 +295,100 @@ impl ProxyHttp for Gateway {
         upstream.insert_header(X_FICUS_REVISION, HeaderValue::from(ctx.revision))?;
         upstream.insert_header(X_REQUEST_ID, ctx.request_id.as_str())?;
         forward_for(upstream, session, ctx)?;
-        let traced = ctx.trusted && upstream.headers.get(&TRACEPARENT).and_then(|v| v.to_str().ok()).is_some_and(is_traceparent);
+        let traced = ctx.trusted
+            && upstream
+                .headers
+                .get(&TRACEPARENT)
+                .and_then(|v| v.to_str().ok())
+                .is_some_and(is_traceparent);
         if !traced {
             // The request's id is its trace id, so that one number finds both.
-            let trace = u128::from_str_radix(&ctx.request_id, 16).ok().filter(|t| *t != 0).unwrap_or_else(fresh_id);
+            let trace = u128::from_str_radix(&ctx.request_id, 16)
+                .ok()
+                .filter(|t| *t != 0)
+                .unwrap_or_else(fresh_id);
             upstream.insert_header(TRACEPARENT, traceparent(trace, rand::random()))?;
         }
         Ok(())
     }
 
     /// Counts a body of unknown length against the limit.
-    async fn request_body_filter(&self, _session: &mut Session, body: &mut Option<Bytes>, _end: bool, ctx: &mut Context) -> Result<()> {
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
         let limit = ctx.edge.limits.body_bytes;
         ctx.body_bytes += body.as_ref().map_or(0, |b| b.len() as u64);
         if limit > 0 && ctx.body_bytes > limit {
-            return Error::e_explain(HTTPStatus(Refusal::BodyTooLarge.status()), "the body is over the limit");
+            return Error::e_explain(
+                HTTPStatus(Refusal::BodyTooLarge.status()),
+                "the body is over the limit",
+            );
         }
         Ok(())
     }
 
-    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
         if let Some(verdict) = ctx.verdict {
-            response.insert_header(X_FICUS_SERVED_BY, HeaderValue::from_static(verdict.decision.side.as_str()))?;
+            response.insert_header(
+                X_FICUS_SERVED_BY,
+                HeaderValue::from_static(verdict.decision.side.as_str()),
+            )?;
             if ctx.trusted && session.get_header(&X_FICUS_DEBUG).is_some() {
                 let capability = &ctx.edge.capability(verdict.capability).name;
                 let (reason, revision) = (verdict.decision.reason.as_str(), ctx.revision);
-                response.insert_header(X_FICUS_DECISION, format!("capability={capability} reason={reason} revision={revision}"))?;
+                response.insert_header(
+                    X_FICUS_DECISION,
+                    format!("capability={capability} reason={reason} revision={revision}"),
+                )?;
             }
         }
         response.insert_header(X_REQUEST_ID, ctx.request_id.as_str())?;
         Ok(())
     }
 
-    fn fail_to_connect(&self, _session: &mut Session, _peer: &HttpPeer, ctx: &mut Context, e: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        e: Box<Error>,
+    ) -> Box<Error> {
         if let Some(verdict) = ctx.verdict {
-            ctx.edge.capability(verdict.capability).count_connect_failure(verdict.decision.side);
+            ctx.edge
+                .capability(verdict.capability)
+                .count_connect_failure(verdict.decision.side);
         }
         e
     }
 
     /// What an upstream or a client did wrong, as an answer.
-    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Context) -> FailToProxy {
-        let closed = FailToProxy { error_code: 0, can_reuse_downstream: false };
-        let Some(refusal) = refusal_of(e) else { return closed };
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        e: &Error,
+        ctx: &mut Context,
+    ) -> FailToProxy {
+        let closed = FailToProxy {
+            error_code: 0,
+            can_reuse_downstream: false,
+        };
+        let Some(refusal) = refusal_of(e) else {
+            return closed;
+        };
         match self.refuse(session, ctx, refusal).await {
-            Ok(()) => FailToProxy { error_code: refusal.status(), can_reuse_downstream: false },
+            Ok(()) => FailToProxy {
+                error_code: refusal.status(),
+                can_reuse_downstream: false,
+            },
             Err(_) => closed,
         }
     }
@@ -298,7 +403,11 @@ impl ProxyHttp for Gateway {
         let elapsed = ctx.begun.elapsed();
         let status = session.response_written().map(|r| r.status.as_u16());
         if let Some(verdict) = ctx.verdict {
-            ctx.edge.capability(verdict.capability).metrics.count(verdict.decision.side, status, elapsed.as_secs_f64());
+            ctx.edge.capability(verdict.capability).metrics.count(
+                verdict.decision.side,
+                status,
+                elapsed.as_secs_f64(),
+            );
         }
         if self.access_log.is_on() {
             self.write_line(session, e, ctx, status, elapsed);
@@ -307,7 +416,14 @@ impl ProxyHttp for Gateway {
 }
 
 impl Gateway {
-    fn write_line(&self, session: &Session, e: Option<&Error>, ctx: &Context, status: Option<u16>, elapsed: Duration) {
+    fn write_line(
+        &self,
+        session: &Session,
+        e: Option<&Error>,
+        ctx: &Context,
+        status: Option<u16>,
+        elapsed: Duration,
+    ) {
         let head = session.req_header();
         let raw = String::from_utf8_lossy(head.raw_path());
         let path = raw.split('?').next().unwrap_or_default();
@@ -331,9 +447,14 @@ impl Gateway {
             identity: ctx.tenant.map(|_| ctx.identity),
             capability: verdict.map_or("none", |v| &ctx.edge.capability(v.capability).name),
             side: verdict.map(|v| v.decision.side.as_str()),
-            reason: verdict.map_or_else(|| ctx.refusal.map_or("none", Refusal::as_str), |v| v.decision.reason.as_str()),
+            reason: verdict.map_or_else(
+                || ctx.refusal.map_or("none", Refusal::as_str),
+                |v| v.decision.reason.as_str(),
+            ),
             revision: ctx.revision,
-            upstream: verdict.and_then(|v| v.upstream).map(|place| ctx.edge.upstreams[place].name.as_str()),
+            upstream: verdict
+                .and_then(|v| v.upstream)
+                .map(|place| ctx.edge.upstreams[place].name.as_str()),
             attempts: ctx.attempts,
             error: error.as_deref(),
         });
@@ -342,10 +463,19 @@ impl Gateway {
 
 /// Takes away what only a trusted peer may say.
 fn strip_reserved(upstream: &mut RequestHeader) {
-    if !upstream.headers.keys().any(|name| is_reserved(name.as_str())) {
+    if !upstream
+        .headers
+        .keys()
+        .any(|name| is_reserved(name.as_str()))
+    {
         return;
     }
-    let reserved: Vec<HeaderName> = upstream.headers.keys().filter(|name| is_reserved(name.as_str())).cloned().collect();
+    let reserved: Vec<HeaderName> = upstream
+        .headers
+        .keys()
+        .filter(|name| is_reserved(name.as_str()))
+        .cloned()
+        .collect();
     for name in &reserved {
         upstream.remove_header(name);
     }
@@ -354,7 +484,10 @@ fn strip_reserved(upstream: &mut RequestHeader) {
 /// Who the client is, in the words that every application server reads. A trusted peer's chain is gone on with.
 fn forward_for(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -> Result<()> {
     if let Some(peer) = ctx.peer {
-        let chain = upstream.headers.get(&X_FORWARDED_FOR).and_then(|v| v.to_str().ok());
+        let chain = upstream
+            .headers
+            .get(&X_FORWARDED_FOR)
+            .and_then(|v| v.to_str().ok());
         let value = match chain {
             Some(chain) => format!("{chain}, {peer}"),
             None => peer.to_string(),
@@ -363,7 +496,10 @@ fn forward_for(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -
     }
     if !upstream.headers.contains_key(&X_FORWARDED_PROTO) {
         let tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
-        upstream.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(if tls { "https" } else { "http" }))?;
+        upstream.insert_header(
+            X_FORWARDED_PROTO,
+            HeaderValue::from_static(if tls { "https" } else { "http" }),
+        )?;
     }
     if !upstream.headers.contains_key(&X_FORWARDED_HOST)
         && let Some(host) = session.req_header().headers.get(header::HOST)
@@ -378,11 +514,18 @@ fn refusal_of(e: &Error) -> Option<Refusal> {
     let refusal = match (e.esource(), e.etype()) {
         (_, HTTPStatus(413)) => Refusal::BodyTooLarge,
         (_, CustomCode("no upstream", _)) => Refusal::NoUpstream,
-        (ErrorSource::Upstream, ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout) => Refusal::UpstreamTimeout,
-        (ErrorSource::Upstream, InvalidHTTPHeader | InvalidH2 | H1Error | H2Error) => Refusal::BadAnswer,
+        (
+            ErrorSource::Upstream,
+            ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout,
+        ) => Refusal::UpstreamTimeout,
+        (ErrorSource::Upstream, InvalidHTTPHeader | InvalidH2 | H1Error | H2Error) => {
+            Refusal::BadAnswer
+        }
         (ErrorSource::Upstream, _) | (_, ConnectNoRoute) => Refusal::Unreachable,
         (ErrorSource::Downstream, ReadTimedout) => Refusal::RequestTimeout,
-        (ErrorSource::Downstream, ReadError | WriteError | WriteTimedout | ConnectionClosed) => return None,
+        (ErrorSource::Downstream, ReadError | WriteError | WriteTimedout | ConnectionClosed) => {
+            return None;
+        }
         (ErrorSource::Downstream, _) => Refusal::BadRequest,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Refusal::Internal,
     };

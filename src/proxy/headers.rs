@@ -20,12 +20,18 @@ pub fn is_reserved(name: &str) -> bool {
     };
     name.starts_with("x-ficus-")
         || name.starts_with("x-forwarded-")
-        || matches!(name, "forwarded" | "x-tenant-id" | "x-user-id" | "x-user-tier")
+        || matches!(
+            name,
+            "forwarded" | "x-tenant-id" | "x-user-id" | "x-user-tier"
+        )
 }
 
 /// A request id that a peer may hand us: what a UUID or a trace id looks like, so that it is safe in any log.
 pub fn is_request_id(text: &str) -> bool {
-    (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    (8..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// 128 random bits, as request id and as W3C trace id; never zero, which W3C forbids.
@@ -44,10 +50,14 @@ pub fn traceparent(trace: u128, span: u64) -> String {
 /// Whether a client's `traceparent` is one: version 00, lower-case hex, no zero ids.
 pub fn is_traceparent(text: &str) -> bool {
     let parts: Vec<&str> = text.splitn(5, '-').collect();
-    let hex = |part: &str, len: usize| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let hex = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
     let nonzero = |part: &str| part.bytes().any(|b| b != b'0');
     match parts[..] {
-        ["00", trace, span, flags] => hex(trace, 32) && hex(span, 16) && hex(flags, 2) && nonzero(trace) && nonzero(span),
+        ["00", trace, span, flags] => {
+            hex(trace, 32) && hex(span, 16) && hex(flags, 2) && nonzero(trace) && nonzero(span)
+        }
         _ => false,
     }
 }
@@ -59,12 +69,29 @@ mod tests {
     #[test]
     fn identity_headers_and_their_twins_are_reserved() {
         for name in [
-            "x-tenant-id", "x_tenant_id", "x-tenant_id", "x-user-id", "x_user_tier", "x-ficus-tenant", "x_ficus_tenant",
-            "x-ficus_anything", "x-forwarded-for", "x_forwarded_host", "forwarded",
+            "x-tenant-id",
+            "x_tenant_id",
+            "x-tenant_id",
+            "x-user-id",
+            "x_user_tier",
+            "x-ficus-tenant",
+            "x_ficus_tenant",
+            "x-ficus_anything",
+            "x-forwarded-for",
+            "x_forwarded_host",
+            "forwarded",
         ] {
             assert!(is_reserved(name), "{name}");
         }
-        for name in ["x-request-id", "from", "x-requested-with", "x-csrf-token", "host", "x-forward", "cookie"] {
+        for name in [
+            "x-request-id",
+            "from",
+            "x-requested-with",
+            "x-csrf-token",
+            "host",
+            "x-forward",
+            "cookie",
+        ] {
             assert!(!is_reserved(name), "{name}");
         }
     }
@@ -72,14 +99,20 @@ mod tests {
     #[test]
     fn our_traceparent_is_one() {
         assert!(is_traceparent(&traceparent(fresh_id(), 0)));
-        assert!(is_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        assert!(is_traceparent(
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        ));
     }
 
     #[test]
     fn what_is_no_traceparent_is_told_apart() {
         for text in [
-            "", "00", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+            "",
+            "00",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
         ] {
             assert!(!is_traceparent(text), "{text}");
         }
@@ -88,7 +121,13 @@ mod tests {
     #[test]
     fn a_request_id_holds_nothing_that_could_break_a_log() {
         assert!(is_request_id("018f2b1c-aaaa-bbbb-cccc-0123456789ab"));
-        for text in ["short", "with space in it", "quote\"quote", &"a".repeat(65), "line\nbreak-line"] {
+        for text in [
+            "short",
+            "with space in it",
+            "quote\"quote",
+            &"a".repeat(65),
+            "line\nbreak-line",
+        ] {
             assert!(!is_request_id(text), "{text:?}");
         }
     }

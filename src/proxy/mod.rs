@@ -143,7 +143,9 @@ impl Running {
     /// Serves until `stop`, then takes no more connections and goes on with the requests in flight. Blocks for longer
     /// than anybody should wait: the caller counts the requests and ends the process.
     pub fn run(self, stop: CancellationToken) {
-        self.0.run(RunArgs { shutdown_signal: Box::new(Stop(stop)) });
+        self.0.run(RunArgs {
+            shutdown_signal: Box::new(Stop(stop)),
+        });
     }
 }
 

@@ -86,15 +86,33 @@ impl Refusal {
 
 /// Writes the refusal, unless an answer has begun already; the connection is closed after it, since what is left
 /// of the request may never come. Answers the status that the client got, if any.
-pub async fn refuse(session: &mut Session, refusal: Refusal, request_id: &str) -> pingora::Result<Option<u16>> {
+pub async fn refuse(
+    session: &mut Session,
+    refusal: Refusal,
+    request_id: &str,
+) -> pingora::Result<Option<u16>> {
     if let Some(begun) = session.response_written() {
         return Ok(Some(begun.status.as_u16()));
     }
-    let as_page = session.get_header(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(wants_page);
-    let body = if as_page { page(refusal, request_id) } else { problem(refusal, request_id) };
+    let as_page = session
+        .get_header(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(wants_page);
+    let body = if as_page {
+        page(refusal, request_id)
+    } else {
+        problem(refusal, request_id)
+    };
     let status = refusal.status();
     let mut head = ResponseHeader::build(status, Some(6))?;
-    head.insert_header(header::CONTENT_TYPE, if as_page { "text/html; charset=utf-8" } else { "application/problem+json" })?;
+    head.insert_header(
+        header::CONTENT_TYPE,
+        if as_page {
+            "text/html; charset=utf-8"
+        } else {
+            "application/problem+json"
+        },
+    )?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
     head.insert_header("x-request-id", request_id)?;
@@ -102,8 +120,14 @@ pub async fn refuse(session: &mut Session, refusal: Refusal, request_id: &str) -
         head.insert_header(header::RETRY_AFTER, seconds)?;
     }
     session.set_keepalive(None);
-    let body = if session.req_header().method == http::Method::HEAD { Bytes::new() } else { Bytes::from(body) };
-    session.write_response_header(Box::new(head), body.is_empty()).await?;
+    let body = if session.req_header().method == http::Method::HEAD {
+        Bytes::new()
+    } else {
+        Bytes::from(body)
+    };
+    session
+        .write_response_header(Box::new(head), body.is_empty())
+        .await?;
     if !body.is_empty() {
         session.write_response_body(Some(body), true).await?;
     }
@@ -143,8 +167,15 @@ mod tests {
 
     #[test]
     fn browsers_get_a_page_and_programs_a_document() {
-        assert!(wants_page("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
-        for accept in ["*/*", "application/json", "application/json, text/html", "application/problem+json"] {
+        assert!(wants_page(
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+        ));
+        for accept in [
+            "*/*",
+            "application/json",
+            "application/json, text/html",
+            "application/problem+json",
+        ] {
             assert!(!wants_page(accept), "{accept}");
         }
     }
@@ -153,6 +184,9 @@ mod tests {
     fn a_problem_document_is_json() {
         let text = problem(Refusal::Unreachable, "abc12345");
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!((value["status"].as_u64(), value["request_id"].as_str()), (Some(502), Some("abc12345")));
+        assert_eq!(
+            (value["status"].as_u64(), value["request_id"].as_str()),
+            (Some(502), Some("abc12345"))
+        );
     }
 }

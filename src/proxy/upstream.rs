@@ -38,12 +38,20 @@ pub struct Upstream {
 impl Upstream {
     pub fn new(name: &str, config: &Config) -> Self {
         let default_port = if config.tls { 443 } else { 80 };
-        let authority = if config.port == default_port { config.host.clone() } else { format!("{}:{}", config.host, config.port) };
+        let host = match config.host.contains(':') {
+            true => format!("[{}]", config.host),
+            false => config.host.clone(),
+        };
+        let authority = match config.port == default_port {
+            true => host,
+            false => format!("{host}:{}", config.port),
+        };
         let upstream = Self {
             name: name.to_owned(),
             config: config.clone(),
             // The configuration has checked that the host is one.
-            authority: http::HeaderValue::try_from(authority).unwrap_or(http::HeaderValue::from_static("invalid")),
+            authority: http::HeaderValue::try_from(authority)
+                .unwrap_or(http::HeaderValue::from_static("invalid")),
             peer: ArcSwapOption::empty(),
         };
         if let Some(ip) = upstream.literal() {
@@ -53,7 +61,7 @@ impl Upstream {
     }
 
     fn literal(&self) -> Option<std::net::IpAddr> {
-        self.config.host.trim_matches(['[', ']']).parse().ok()
+        self.config.host.parse().ok()
     }
 
     /// Whether the host is a name that has to be looked up.
@@ -64,8 +72,17 @@ impl Upstream {
     /// Looks the name up. Answers what went wrong, for the log.
     pub async fn resolve(&self) -> Result<(), String> {
         let found = tokio::net::lookup_host((self.config.host.as_str(), self.config.port)).await;
-        let address = found.map_err(|e| e.to_string())?.next().ok_or("it has no address")?;
-        if self.peer.load().as_ref().and_then(|p| p._address.as_inet().copied()) != Some(address) {
+        let address = found
+            .map_err(|e| e.to_string())?
+            .next()
+            .ok_or("it has no address")?;
+        if self
+            .peer
+            .load()
+            .as_ref()
+            .and_then(|p| p._address.as_inet().copied())
+            != Some(address)
+        {
             self.point_to(address);
         }
         Ok(())
@@ -87,6 +104,9 @@ impl Upstream {
 
     /// A copy of the prepared peer, as pingora wants it.
     pub fn peer(&self) -> Option<Box<HttpPeer>> {
-        self.peer.load().as_ref().map(|peer| Box::new(HttpPeer::clone(peer)))
+        self.peer
+            .load()
+            .as_ref()
+            .map(|peer| Box::new(HttpPeer::clone(peer)))
     }
 }

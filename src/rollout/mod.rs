@@ -63,6 +63,8 @@ pub enum Source {
     Direct,
     /// A proxy's socket.
     Local,
+    /// A process that acts on its own configuration.
+    Config,
 }
 
 impl Source {
@@ -72,6 +74,7 @@ impl Source {
             Self::Cli => "cli",
             Self::Direct => "direct",
             Self::Local => "local",
+            Self::Config => "config",
         }
     }
 }

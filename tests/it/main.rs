@@ -9,6 +9,8 @@ mod control_stage;
 mod dashboard;
 mod embedded;
 mod engine;
+mod fleet;
+mod identity;
 mod rollback;
 mod schema;
 mod support;

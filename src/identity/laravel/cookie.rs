@@ -14,7 +14,11 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
         .get_all(COOKIE)
         .into_iter()
         .flat_map(|header| header.as_bytes().split(|&b| b == b';'))
-        .find_map(|pair| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        .find_map(|pair| {
+            pair.trim_ascii_start()
+                .strip_prefix(name.as_bytes())?
+                .strip_prefix(b"=")
+        })
         .map(<[u8]>::trim_ascii_end)
 }
 
@@ -51,7 +55,10 @@ mod tests {
     use super::*;
 
     fn headers(lines: &[&str]) -> HeaderMap {
-        lines.iter().map(|line| (COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap())).collect()
+        lines
+            .iter()
+            .map(|line| (COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap()))
+            .collect()
     }
 
     fn found(lines: &[&str]) -> Option<String> {
@@ -82,7 +89,10 @@ mod tests {
 
     #[test]
     fn percent_signs_are_decoded_and_nothing_else() {
-        assert_eq!(decode(b"a%3D%3d+%2B", &mut [0; VALUE_LIMIT]), Some(&b"a==++"[..]));
+        assert_eq!(
+            decode(b"a%3D%3d+%2B", &mut [0; VALUE_LIMIT]),
+            Some(&b"a==++"[..])
+        );
     }
 
     #[test]

@@ -66,14 +66,28 @@ struct Sealed<'a> {
 
 impl Opener {
     pub fn new(key: &AppKey) -> Self {
-        Self { mac: <Hmac<Sha256> as Mac>::new(&key.mac_block().into()), cipher: Aes256::new(&key.0.into()) }
+        Self {
+            mac: <Hmac<Sha256> as Mac>::new(&key.mac_block().into()),
+            cipher: Aes256::new(&key.0.into()),
+        }
     }
 
     /// The text that was sealed, in `buffer`. [`Unresolved::Malformed`] or [`Unresolved::BadMac`] otherwise.
-    pub fn open<'b>(&self, text: &[u8], buffer: &'b mut [u8; OPENED_LIMIT]) -> Result<&'b [u8], Unresolved> {
+    pub fn open<'b>(
+        &self,
+        text: &[u8],
+        buffer: &'b mut [u8; OPENED_LIMIT],
+    ) -> Result<&'b [u8], Unresolved> {
         let mut json = [0; OPENED_LIMIT];
-        let length = STANDARD.decode_slice(text, &mut json).map_err(|_| Unresolved::Malformed)?;
-        let sealed: Sealed<'_> = serde_json::from_slice(&json[..length]).map_err(|_| Unresolved::Malformed)?;
+        let length = STANDARD
+            .decode_slice(text, &mut json)
+            .map_err(|_| Unresolved::Malformed)?;
+        let json = &json[..length];
+        // One spelling a cookie: a changed padding character may decode to white space, which JSON allows at its end.
+        if json.last() != Some(&b'}') {
+            return Err(Unresolved::Malformed);
+        }
+        let sealed: Sealed<'_> = serde_json::from_slice(json).map_err(|_| Unresolved::Malformed)?;
         // A tag belongs to GCM, whose texts carry no MAC.
         if !sealed.tag.is_empty() {
             return Err(Unresolved::Malformed);
@@ -86,11 +100,12 @@ impl Opener {
         if STANDARD.decode_slice(sealed.iv.as_bytes(), &mut iv) != Ok(16) {
             return Err(Unresolved::Malformed);
         }
-        let length = STANDARD.decode_slice(sealed.value.as_bytes(), buffer).map_err(|_| Unresolved::Malformed)?;
+        let length = STANDARD
+            .decode_slice(sealed.value.as_bytes(), buffer)
+            .map_err(|_| Unresolved::Malformed)?;
         // The padding may answer for itself now: nobody without the key comes this far.
         cbc::Decryptor::inner_iv_init(self.cipher.clone(), &iv.into())
             .decrypt_padded_mut::<Pkcs7>(&mut buffer[..length])
-            .map(|opened| &*opened)
             .map_err(|_| Unresolved::Malformed)
     }
 
@@ -130,21 +145,32 @@ pub(in crate::identity) mod tests {
     }
 
     fn envelope(iv: &str, value: &str, mac: &str, tag: &str) -> String {
-        STANDARD.encode(format!(r#"{{"iv":"{iv}","value":"{value}","mac":"{mac}","tag":"{tag}"}}"#))
+        STANDARD.encode(format!(
+            r#"{{"iv":"{iv}","value":"{value}","mac":"{mac}","tag":"{tag}"}}"#
+        ))
     }
 
     /// Seals as Laravel does. The vectors below hold this to what PHP and openssl computed.
     pub fn seal(plain: &[u8]) -> String {
-        let value = STANDARD.encode(cbc::Encryptor::<Aes256>::new(&key().0.into(), &IV.into()).encrypt_padded_vec_mut::<Pkcs7>(plain));
+        let value = STANDARD.encode(
+            cbc::Encryptor::<Aes256>::new(&key().0.into(), &IV.into())
+                .encrypt_padded_vec_mut::<Pkcs7>(plain),
+        );
         let iv = STANDARD.encode(IV);
-        let mac = <Hmac<Sha256> as Mac>::new(&key().mac_block().into()).chain_update(&iv).chain_update(&value).finalize().into_bytes();
+        let mac = <Hmac<Sha256> as Mac>::new(&key().mac_block().into())
+            .chain_update(&iv)
+            .chain_update(&value)
+            .finalize()
+            .into_bytes();
         let mut text = [0; 64];
         write_hex(&mac, &mut text);
         envelope(&iv, &value, std::str::from_utf8(&text).unwrap(), "")
     }
 
     fn open(text: &str) -> Result<Vec<u8>, Unresolved> {
-        Opener::new(&key()).open(text.as_bytes(), &mut [0; OPENED_LIMIT]).map(<[u8]>::to_vec)
+        Opener::new(&key())
+            .open(text.as_bytes(), &mut [0; OPENED_LIMIT])
+            .map(<[u8]>::to_vec)
     }
 
     const HUNTER2: &str = "1GIvuhrzQ2V/fWF6Y07/Og==";
@@ -154,35 +180,78 @@ pub(in crate::identity) mod tests {
     fn the_vector_opens() {
         let text = envelope("AAECAwQFBgcICQoLDA0ODw==", HUNTER2, HUNTER2_MAC, "");
         assert_eq!(open(&text), Ok(br#"s:7:"hunter2";"#.to_vec()));
-        assert_eq!(seal(br#"s:7:"hunter2";"#), text, "the tests' own sealing is Laravel's");
+        assert_eq!(
+            seal(br#"s:7:"hunter2";"#),
+            text,
+            "the tests' own sealing is Laravel's"
+        );
     }
 
     #[test]
     fn escaped_slashes_and_a_missing_tag_are_older_laravels() {
-        let json = format!(r#"{{"iv":"AAECAwQFBgcICQoLDA0ODw==","value":"{}","mac":"{HUNTER2_MAC}"}}"#, HUNTER2.replace('/', "\\/"));
-        assert_eq!(open(&STANDARD.encode(json)), Ok(br#"s:7:"hunter2";"#.to_vec()));
+        let json = format!(
+            r#"{{"iv":"AAECAwQFBgcICQoLDA0ODw==","value":"{}","mac":"{HUNTER2_MAC}"}}"#,
+            HUNTER2.replace('/', "\\/")
+        );
+        assert_eq!(
+            open(&STANDARD.encode(json)),
+            Ok(br#"s:7:"hunter2";"#.to_vec())
+        );
     }
 
     #[test]
     fn a_tag_is_refused() {
-        assert_eq!(open(&envelope("AAECAwQFBgcICQoLDA0ODw==", HUNTER2, HUNTER2_MAC, "AAAA")), Err(Unresolved::Malformed));
+        assert_eq!(
+            open(&envelope(
+                "AAECAwQFBgcICQoLDA0ODw==",
+                HUNTER2,
+                HUNTER2_MAC,
+                "AAAA"
+            )),
+            Err(Unresolved::Malformed)
+        );
+    }
+
+    #[test]
+    fn padding_that_turns_into_white_space_is_refused() {
+        let text = envelope("AAECAwQFBgcICQoLDA0ODw==", HUNTER2, HUNTER2_MAC, "");
+        let json = STANDARD.decode(text).unwrap();
+        for space in [b' ', b'\t', b'\n', b'\r'] {
+            let padded = STANDARD.encode([&json[..], &[space]].concat());
+            assert_eq!(open(&padded), Err(Unresolved::Malformed));
+        }
     }
 
     #[test]
     fn an_upper_case_mac_is_another_mac() {
-        let text = envelope("AAECAwQFBgcICQoLDA0ODw==", HUNTER2, &HUNTER2_MAC.to_uppercase(), "");
+        let text = envelope(
+            "AAECAwQFBgcICQoLDA0ODw==",
+            HUNTER2,
+            &HUNTER2_MAC.to_uppercase(),
+            "",
+        );
         assert_eq!(open(&text), Err(Unresolved::BadMac));
     }
 
     #[test]
     fn another_key_opens_nothing() {
         let other = Opener::new(&AppKey::parse(&Secret::new("k".repeat(32))).unwrap());
-        assert_eq!(other.open(seal(b"text").as_bytes(), &mut [0; OPENED_LIMIT]), Err(Unresolved::BadMac));
+        assert_eq!(
+            other.open(seal(b"text").as_bytes(), &mut [0; OPENED_LIMIT]),
+            Err(Unresolved::BadMac)
+        );
     }
 
     #[test]
     fn a_key_of_another_length_or_alphabet_is_refused_without_showing_it() {
-        for text in ["", "base64:", "base64:AAAA", "base64:*", "base64:AAECAwQFBgcICQoLDA0ODw==", "short"] {
+        for text in [
+            "",
+            "base64:",
+            "base64:AAAA",
+            "base64:*",
+            "base64:AAECAwQFBgcICQoLDA0ODw==",
+            "short",
+        ] {
             let fault = AppKey::parse(&Secret::new(text)).err().unwrap();
             assert!(fault.starts_with("app_key "), "{fault}");
         }

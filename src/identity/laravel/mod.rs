@@ -29,7 +29,10 @@ impl SessionId {
     /// Exactly 40 ASCII letters and digits, as `Illuminate\Session\Store::isValidId` has it.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let bytes: [u8; ID_LENGTH] = text.try_into().ok()?;
-        bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
+        bytes
+            .iter()
+            .all(u8::is_ascii_alphanumeric)
+            .then_some(Self(bytes))
     }
 
     /// The text itself, for the query's parameter.
@@ -58,19 +61,29 @@ impl SessionCookie {
     pub fn new(name: &str, app_key: &Secret) -> Result<Self, String> {
         let is_name_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         if name.is_empty() || !name.bytes().all(is_name_byte) {
-            return Err(format!("cookie {name:?} is no cookie's name: expected letters, digits, '_' and '-', such as \"laravel_session\""));
+            return Err(format!(
+                "cookie {name:?} is no cookie's name: expected letters, digits, '_' and '-', such as \"laravel_session\""
+            ));
         }
         let key = AppKey::parse(app_key)?;
-        Ok(Self { name: name.to_owned(), prefix: prefix(name, &key), opener: Opener::new(&key) })
+        Ok(Self {
+            name: name.to_owned(),
+            prefix: prefix(name, &key),
+            opener: Opener::new(&key),
+        })
     }
 
     pub fn session_id(&self, headers: &HeaderMap) -> Result<SessionId, Unresolved> {
-        let value = cookie::find(headers, &self.name).filter(|value| !value.is_empty()).ok_or(Unresolved::NoProof)?;
+        let value = cookie::find(headers, &self.name)
+            .filter(|value| !value.is_empty())
+            .ok_or(Unresolved::NoProof)?;
         let mut decoded = [0; cookie::VALUE_LIMIT];
         let mut opened = [0; OPENED_LIMIT];
         let text = cookie::decode(value, &mut decoded).ok_or(Unresolved::Malformed)?;
         let text = self.opener.open(text, &mut opened)?;
-        let (prefix, id) = text.split_at_checked(PREFIX_LENGTH).ok_or(Unresolved::Malformed)?;
+        let (prefix, id) = text
+            .split_at_checked(PREFIX_LENGTH)
+            .ok_or(Unresolved::Malformed)?;
         if !bool::from(self.prefix.ct_eq(prefix)) {
             return Err(Unresolved::BadMac);
         }
@@ -80,7 +93,11 @@ impl SessionCookie {
 
 /// `Illuminate\Cookie\CookieValuePrefix`: hexadecimal HMAC-SHA1 of the name and `v2`, and a bar.
 fn prefix(name: &str, key: &AppKey) -> [u8; PREFIX_LENGTH] {
-    let digest = <Hmac<Sha1> as Mac>::new(&key.mac_block().into()).chain_update(name).chain_update("v2").finalize().into_bytes();
+    let digest = <Hmac<Sha1> as Mac>::new(&key.mac_block().into())
+        .chain_update(name)
+        .chain_update("v2")
+        .finalize()
+        .into_bytes();
     let mut prefix = [b'|'; PREFIX_LENGTH];
     write_hex(&digest, &mut prefix[..PREFIX_LENGTH - 1]);
     prefix
@@ -101,8 +118,13 @@ mod tests {
 
     fn read(value: &str) -> Result<SessionId, Unresolved> {
         let mut headers = HeaderMap::new();
-        headers.append(COOKIE, HeaderValue::from_str(&format!("theme=dark; laravel_session={value}; x=y")).unwrap());
-        SessionCookie::new("laravel_session", &Secret::new(KEY)).unwrap().session_id(&headers)
+        headers.append(
+            COOKIE,
+            HeaderValue::from_str(&format!("theme=dark; laravel_session={value}; x=y")).unwrap(),
+        );
+        SessionCookie::new("laravel_session", &Secret::new(KEY))
+            .unwrap()
+            .session_id(&headers)
     }
 
     #[test]
@@ -115,7 +137,10 @@ mod tests {
         let id = "A".repeat(40);
         let cookie = seal(format!("{PREFIX}{id}").as_bytes());
         let json = String::from_utf8(STANDARD.decode(&cookie).unwrap()).unwrap();
-        assert!(json.contains("bfa6d5618af460512c793de31defc784efef4c58cd14fe6b95bbb6d2aad38091"), "{json}");
+        assert!(
+            json.contains("bfa6d5618af460512c793de31defc784efef4c58cd14fe6b95bbb6d2aad38091"),
+            "{json}"
+        );
         assert_eq!(read(&cookie).unwrap().reveal(), id);
     }
 
@@ -124,20 +149,38 @@ mod tests {
         let cookie = seal(format!("{PREFIX}{}", "a1".repeat(20)).as_bytes());
         let encoded: String = cookie.bytes().map(|b| format!("%{b:02x}")).collect();
         // Beyond the limit when every byte is encoded, so only the last ten are.
-        let encoded = format!("{}{}", &cookie[..cookie.len() - 10], &encoded[encoded.len() - 30..]);
+        let encoded = format!(
+            "{}{}",
+            &cookie[..cookie.len() - 10],
+            &encoded[encoded.len() - 30..]
+        );
         assert_eq!(read(&encoded).unwrap().reveal(), "a1".repeat(20));
     }
 
     #[test]
     fn a_value_sealed_for_another_cookie_is_refused() {
         let other = String::from_utf8(prefix("XSRF-TOKEN", &key()).to_vec()).unwrap();
-        assert_eq!(read(&seal(format!("{other}{}", "A".repeat(40)).as_bytes())), Err(Unresolved::BadMac));
+        assert_eq!(
+            read(&seal(format!("{other}{}", "A".repeat(40)).as_bytes())),
+            Err(Unresolved::BadMac)
+        );
     }
 
     #[test]
     fn what_is_no_session_id_is_refused() {
-        for id in ["", "A", &"A".repeat(39), &"A".repeat(41), &"-".repeat(40), &"é".repeat(20)] {
-            assert_eq!(read(&seal(format!("{PREFIX}{id}").as_bytes())), Err(Unresolved::Malformed), "{id}");
+        for id in [
+            "",
+            "A",
+            &"A".repeat(39),
+            &"A".repeat(41),
+            &"-".repeat(40),
+            &"é".repeat(20),
+        ] {
+            assert_eq!(
+                read(&seal(format!("{PREFIX}{id}").as_bytes())),
+                Err(Unresolved::Malformed),
+                "{id}"
+            );
         }
         assert_eq!(read(&seal(b"short")), Err(Unresolved::Malformed));
     }
@@ -146,7 +189,10 @@ mod tests {
     fn no_cookie_or_an_emptied_one_is_no_proof() {
         assert_eq!(read(""), Err(Unresolved::NoProof));
         let cookie = SessionCookie::new("laravel_session", &Secret::new(KEY)).unwrap();
-        assert_eq!(cookie.session_id(&HeaderMap::new()), Err(Unresolved::NoProof));
+        assert_eq!(
+            cookie.session_id(&HeaderMap::new()),
+            Err(Unresolved::NoProof)
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Its own file, because starting PostgreSQL once, and applying the schema once, is what keeps the tests fast.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ficus::db;
@@ -93,6 +93,10 @@ impl Cluster {
 
     pub fn pool(&self) -> PgPool {
         pool(&self.url)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Does nothing when the server is stopped already.

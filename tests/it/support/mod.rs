@@ -11,5 +11,6 @@
 
 mod database;
 pub mod modern;
+pub mod process;
 
-pub use database::{Cluster, Database};
+pub use database::{Cluster, Database, scratch_folder};

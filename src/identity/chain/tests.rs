@@ -1,0 +1,320 @@
+//! The order of the chain, with look-ups that the test answers.
+//!
+//! Its own file, to leave the chain itself on one page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::*;
+use crate::identity::laravel::envelope::tests::{KEY, seal};
+use crate::ids::{TenantId, TenantRef};
+use crate::secret::Secret;
+
+const HEADER: HeaderName = HeaderName::from_static("x-tenant-id");
+
+fn by_header() -> Resolver {
+    Resolver::Header { name: HEADER }
+}
+
+fn by_host() -> Resolver {
+    Resolver::Host {
+        pattern: "{tenant}.example.com".to_owned(),
+    }
+}
+
+fn by_session() -> LaravelSession {
+    LaravelSession {
+        cookie: "laravel_session".to_owned(),
+        app_key: Secret::new(KEY),
+        query: "select 1".to_owned(),
+        lifetime: Duration::from_secs(7200),
+        database_url: Secret::default(),
+        cache_ttl: Duration::from_secs(60),
+        cache_size: 100,
+    }
+}
+
+/// Session number n is tenant n's; number 0 is nobody's.
+fn lookup() -> Lookup {
+    Arc::new(|id| {
+        let number: i64 = id.reveal().parse().unwrap();
+        Box::pin(async move { Ok((number > 0).then_some(TenantId(number))) })
+    })
+}
+
+fn chain(resolvers: &[Resolver]) -> Chain {
+    Chain::new(resolvers, &Handle::current(), |_| Ok(lookup())).unwrap()
+}
+
+fn session_cookie(number: usize) -> HeaderValue {
+    let plain = format!("7198b0a1a7564e003b468667d6241918ce65aafa|{number:040}");
+    HeaderValue::from_str(&format!("laravel_session={}", seal(plain.as_bytes()))).unwrap()
+}
+
+fn headers(name: HeaderName, value: HeaderValue) -> HeaderMap {
+    HeaderMap::from_iter([(name, value)])
+}
+
+fn identity<'a>(tenant: i64, source: &'static str, why: Option<Unresolved>) -> Identity<'a> {
+    Identity {
+        tenant: Some(Named::Id(TenantId(tenant))),
+        source,
+        why,
+    }
+}
+
+#[tokio::test]
+async fn the_first_that_names_a_tenant_ends_the_chain() {
+    let chain = chain(&[
+        by_header(),
+        by_host(),
+        Resolver::LaravelSession(by_session()),
+    ]);
+    let mut headers = headers(COOKIE, session_cookie(3));
+    headers.append(HEADER, HeaderValue::from_static("1"));
+    let all = Facts {
+        headers: &headers,
+        host: Some("2.example.com"),
+        peer_trusted: true,
+    };
+    assert_eq!(chain.resolve(&all).await, identity(1, "header", None));
+
+    headers.remove(HEADER);
+    let without_header = Facts {
+        headers: &headers,
+        host: Some("2.example.com"),
+        peer_trusted: true,
+    };
+    assert_eq!(
+        chain.resolve(&without_header).await,
+        identity(2, "host", None)
+    );
+
+    let without_host = Facts {
+        host: None,
+        ..without_header
+    };
+    assert_eq!(
+        chain.resolve(&without_host).await,
+        identity(3, "laravel_session", None)
+    );
+}
+
+#[tokio::test]
+async fn without_a_session_nothing_waits() {
+    let chain = chain(&[Resolver::LaravelSession(by_session()), by_host()]);
+    let facts = Facts {
+        headers: &HeaderMap::new(),
+        host: Some("2.example.com"),
+        peer_trusted: false,
+    };
+    assert!(
+        matches!(chain.resolve_now(&facts), Resolution::Done(found) if found == identity(2, "host", None))
+    );
+}
+
+#[tokio::test]
+async fn a_remembered_session_does_not_wait() {
+    let chain = chain(&[Resolver::LaravelSession(by_session())]);
+    let headers = headers(COOKIE, session_cookie(3));
+    let facts = Facts {
+        headers: &headers,
+        host: None,
+        peer_trusted: false,
+    };
+    let Resolution::NeedsLookup(pending) = chain.resolve_now(&facts) else {
+        panic!("the first request has to ask")
+    };
+    assert_eq!(
+        chain.finish(pending, &facts).await,
+        identity(3, "laravel_session", None)
+    );
+    assert!(
+        matches!(chain.resolve_now(&facts), Resolution::Done(found) if found == identity(3, "laravel_session", None))
+    );
+}
+
+#[tokio::test]
+async fn after_an_unknown_session_the_chain_goes_on_and_says_so() {
+    let chain = chain(&[Resolver::LaravelSession(by_session()), by_host()]);
+    let headers = headers(COOKIE, session_cookie(0));
+    let facts = Facts {
+        headers: &headers,
+        host: Some("2.example.com"),
+        peer_trusted: false,
+    };
+    let expected = identity(2, "host", Some(Unresolved::UnknownSession));
+    assert_eq!(chain.resolve(&facts).await, expected);
+    assert!(
+        matches!(chain.resolve_now(&facts), Resolution::Done(found) if found == expected),
+        "the same from memory"
+    );
+}
+
+#[tokio::test]
+async fn two_sessions_are_asked_one_after_the_other() {
+    let other = LaravelSession {
+        cookie: "other_session".to_owned(),
+        ..by_session()
+    };
+    let chain = chain(&[
+        Resolver::LaravelSession(other),
+        Resolver::LaravelSession(by_session()),
+    ]);
+    let headers = headers(COOKIE, session_cookie(3));
+    let facts = Facts {
+        headers: &headers,
+        host: None,
+        peer_trusted: false,
+    };
+    assert_eq!(
+        chain.resolve(&facts).await,
+        identity(3, "laravel_session", None)
+    );
+}
+
+#[tokio::test]
+async fn the_first_refusal_is_told() {
+    let chain = chain(&[
+        by_header(),
+        by_host(),
+        Resolver::LaravelSession(by_session()),
+    ]);
+    let mut headers = headers(HEADER, HeaderValue::from_static("1"));
+    headers.append(COOKIE, HeaderValue::from_static("laravel_session=forged"));
+    let facts = Facts {
+        headers: &headers,
+        host: Some("www.example.org"),
+        peer_trusted: false,
+    };
+    assert_eq!(
+        chain.resolve(&facts).await,
+        Identity {
+            tenant: None,
+            source: "none",
+            why: Some(Unresolved::Untrusted)
+        }
+    );
+}
+
+#[tokio::test]
+async fn an_empty_chain_finds_no_proof() {
+    let facts = Facts {
+        headers: &HeaderMap::new(),
+        host: None,
+        peer_trusted: true,
+    };
+    assert_eq!(
+        chain(&[]).resolve(&facts).await,
+        Identity {
+            tenant: None,
+            source: "none",
+            why: Some(Unresolved::NoProof)
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_forged_cookie_never_reaches_the_database() {
+    let lookup: Lookup = Arc::new(|_| panic!("asked for a forged cookie"));
+    let chain = Chain::new(
+        &[Resolver::LaravelSession(by_session())],
+        &Handle::current(),
+        |_| Ok(Arc::clone(&lookup)),
+    )
+    .unwrap();
+    let genuine = session_cookie(3);
+    for at in "laravel_session=".len()..genuine.len() {
+        let mut forged = genuine.as_bytes().to_vec();
+        forged[at] = if forged[at] == b'x' { b'y' } else { b'x' };
+        let headers = headers(COOKIE, HeaderValue::from_bytes(&forged).unwrap());
+        let facts = Facts {
+            headers: &headers,
+            host: None,
+            peer_trusted: false,
+        };
+        assert!(
+            matches!(
+                chain.resolve_now(&facts),
+                Resolution::Done(Identity { tenant: None, .. })
+            ),
+            "byte {at}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_work_is_named() {
+    let faults = [
+        (
+            Resolver::Host {
+                pattern: "example.com".to_owned(),
+            },
+            "{tenant}",
+        ),
+        (
+            Resolver::LaravelSession(LaravelSession {
+                app_key: Secret::new("base64:AAAA"),
+                ..by_session()
+            }),
+            "app_key",
+        ),
+        (
+            Resolver::LaravelSession(LaravelSession {
+                cookie: "a b".to_owned(),
+                ..by_session()
+            }),
+            "cookie",
+        ),
+    ];
+    for (entry, named) in faults {
+        let fault = Chain::new(&[by_header(), entry], &Handle::current(), |_| Ok(lookup()))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            fault.starts_with("[[tenant]] entry 2: ") && fault.contains(named),
+            "{fault}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_that_cannot_be_made_names_its_entry() {
+    let fault = Chain::new(
+        &[Resolver::LaravelSession(by_session())],
+        &Handle::current(),
+        |_| anyhow::bail!("database_url: bad"),
+    )
+    .err()
+    .unwrap();
+    assert_eq!(
+        fault,
+        BadResolver {
+            entry: 1,
+            fault: "database_url: bad".to_owned()
+        }
+    );
+}
+
+#[tokio::test]
+async fn every_thread_may_ask_one_chain() {
+    let chain = Arc::new(chain(&[Resolver::LaravelSession(by_session())]));
+    // Does not compile unless the chain is shared and its waiting sent between threads.
+    let request = tokio::spawn({
+        let chain = Arc::clone(&chain);
+        async move {
+            let headers = headers(COOKIE, session_cookie(3));
+            let facts = Facts {
+                headers: &headers,
+                host: None,
+                peer_trusted: false,
+            };
+            TenantRef::from(chain.resolve(&facts).await.tenant.unwrap())
+        }
+    });
+    assert_eq!(request.await.unwrap(), TenantRef::Id(TenantId(3)));
+}
