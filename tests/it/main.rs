@@ -9,11 +9,16 @@
     reason = "a test says what it expects by failing on it, its helpers included"
 )]
 
+mod cli;
+mod control_api;
+mod control_rollout;
+mod control_stage;
 mod dashboard;
 mod demo;
 mod embedded;
 mod engine;
 mod fleet;
 mod identity;
+mod rollback;
 mod schema;
 mod support;
