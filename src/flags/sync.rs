@@ -305,37 +305,53 @@ async fn bounded<T>(question: impl Future<Output = sqlx::Result<T>>) -> Result<T
 
 /// Keeps the disk snapshot as new as the one in force. Writes that would come too fast are skipped, never the last.
 async fn write_to_disk(flags: Flags, stop: CancellationToken) {
-    let mut revisions = flags.watch();
-    let mut written = None;
+    let mut changes = flags.watch();
+    // What was read from the disk is there already.
+    let mut due = false;
     loop {
-        let current = flags.load_full();
-        let mut rest = RETRY_DISK;
-        if let Some(snapshot) =
-            current.filter(|s| s.revision > Revision(0) && written != Some(s.revision))
-        {
-            let revision = snapshot.revision;
-            let begun = Instant::now();
-            let state = flags.0.state.clone();
-            match tokio::task::spawn_blocking(move || state.save_snapshot(&snapshot)).await {
-                Ok(Ok(())) => written = Some(revision),
-                Ok(Err(e)) => {
-                    tracing::error!(error = %e, "the disk snapshot was not written; the one before it stays")
+        if !due {
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = stop.cancelled() => {
+                    if !changes.has_changed().unwrap_or(false) {
+                        return;
+                    }
                 }
-                Err(e) => tracing::error!(error = %e, "the disk writer's thread ended badly"),
             }
-            if written == Some(revision) {
-                rest = begun.elapsed() * REST;
+            due = true;
+        }
+        changes.mark_unchanged();
+        let begun = Instant::now();
+        let rest = match save(&flags).await {
+            Ok(()) => {
+                due = false;
+                begun.elapsed() * REST
             }
-        }
-        if stop.is_cancelled() {
-            return;
-        }
-        let current_is_written = written == Some(flags.revision());
+            Err(problem) => {
+                tracing::error!(%problem, "the disk snapshot was not written; the one before it stays");
+                if stop.is_cancelled() {
+                    return;
+                }
+                RETRY_DISK
+            }
+        };
+        // What comes meanwhile is written after the rest, or before the end.
         tokio::select! {
-            // What came while we rested is written after the rest.
-            () = sleep(rest), if !current_is_written => {}
-            _ = revisions.changed(), if current_is_written => {}
+            () = sleep(rest) => {}
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// A snapshot at revision 0 is a bootstrap file's or an empty database's: nothing that a start would need.
+async fn save(flags: &Flags) -> Result<(), String> {
+    let current = flags.load_full().filter(|s| s.revision > Revision(0));
+    let Some(snapshot) = current else {
+        return Ok(());
+    };
+    let state = flags.0.state.clone();
+    let written = tokio::task::spawn_blocking(move || state.save_snapshot(&snapshot)).await;
+    written
+        .map_err(|e| e.to_string())?
+        .map_err(|e| e.to_string())
 }

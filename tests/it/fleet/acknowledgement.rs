@@ -14,7 +14,7 @@ async fn roll_back(database: &Database) -> Said {
         "--timeout",
         "2s",
     ];
-    ficus(&arguments, &[("DATABASE_URL", database.url())]).await
+    run_ficus(&arguments, &[("DATABASE_URL", database.url())]).await
 }
 
 #[tokio::test]

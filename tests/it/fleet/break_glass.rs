@@ -19,7 +19,7 @@ async fn roll_back_on(proxies: &[&Ficus], scope: &[&str]) {
     let mut arguments = vec!["rollback", "--reason", "INC-42"];
     arguments.extend(scope);
     arguments.extend(sockets.iter().flat_map(|socket| ["--local", socket]));
-    let said = ficus(&arguments, &[]).await;
+    let said = run_ficus(&arguments, &[]).await;
     assert_eq!(said.code, Some(0), "{said:?}");
 }
 
@@ -216,7 +216,7 @@ async fn a_state_folder_has_one_process() {
         "--state-dir",
         &folder,
     ];
-    let second = ficus(&arguments, &[("FICUS__DATABASE__URL", database.url())]).await;
+    let second = run_ficus(&arguments, &[("FICUS__DATABASE__URL", database.url())]).await;
     assert_eq!(second.code, Some(1), "{second:?}");
     assert!(
         second.err.contains("another ficus uses the state folder"),

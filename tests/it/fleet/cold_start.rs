@@ -128,3 +128,29 @@ async fn who_asks_for_a_cold_start_on_legacy_gets_legacy() {
         .await;
     assert_eq!(served(&ficus, "2").await, "legacy");
 }
+
+#[tokio::test]
+async fn a_proxy_that_is_killed_right_after_a_flip_starts_again_with_it() {
+    let database = Database::new().await;
+    seed(database.pool()).await;
+    let config = sides().await;
+    let mut first = Setup::new(database.url(), &config).start().await;
+    set(database.pool(), 3, "modern").await;
+    until_served(&first, "3", "modern").await;
+    // The writer is told after the swap; a second is what a busy disk may take, and far below any retry.
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(1);
+    eventually("the snapshot is on disk", || async {
+        let path = first.state.join("snapshot");
+        let snapshot = ficus::flags::disk::decode(&std::fs::read(path).unwrap_or_default());
+        let newest = snapshot.is_ok_and(|s| s.revision.0 == 4);
+        (newest || tokio::time::Instant::now() > deadline).then_some(())
+    })
+    .await;
+    first.signal("KILL");
+    first.wait().await;
+    let again = Setup::new(NOWHERE, &config)
+        .state(&first.state)
+        .start()
+        .await;
+    assert_eq!(served(&again, "3").await, "modern");
+}

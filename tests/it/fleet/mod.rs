@@ -118,7 +118,7 @@ struct Said {
 }
 
 /// Runs the real command line, as a person would at a terminal.
-async fn ficus(arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+async fn run_ficus(arguments: &[&str], variables: &[(&str, &str)]) -> Said {
     let output = Command::new(env!("CARGO_BIN_EXE_ficus"))
         .args(arguments)
         .args(["--output", "table", "--yes"])

@@ -104,7 +104,7 @@ impl Running {
     }
 
     async fn status(&self, token: &str) -> Said {
-        ficus(
+        run_ficus(
             &["status"],
             &[("FICUS_URL", &self.admin), ("FICUS_TOKEN", token)],
         )
