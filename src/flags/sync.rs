@@ -24,7 +24,7 @@ const CHANNEL: &str = "ficus_change";
 /// A query on the listening connection that takes longer than this means that the link is dead.
 const PROBE_DEADLINE: Duration = Duration::from_secs(3);
 /// For a statement of one row, the wait for a connection and for its lock included.
-const ROW_DEADLINE: Duration = Duration::from_secs(10);
+const ROW_DEADLINE: Duration = Duration::from_secs(6);
 /// For a load of everything: beyond the statement timeout that the server itself keeps.
 const LOAD_DEADLINE: Duration = Duration::from_secs(90);
 /// The row in `ficus.instance` says alive this often; after 10 s of silence the fleet calls us dead.
@@ -73,7 +73,7 @@ struct Memory {
 
 impl Sync {
     /// Runs until `stop`. Bound: one listening connection, one query at a time on the pool, and one disk write at a time.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let writer = tokio::spawn(write_to_disk(self.flags.clone(), stop.clone()));
         let mut wait = BACKOFF.start;
         let mut away = false;
@@ -92,6 +92,8 @@ impl Sync {
                 tracing::warn!(error = %ended, revision = self.flags.revision().0, "lost the database; serving from the last snapshot");
             }
             self.metrics.database_up.set(0);
+            // The pool waits for connections that it lent, also for those that will never answer.
+            self.pool = afresh(&self.pool);
             let jitter = rand::rng().random_range(0.5..1.0);
             tokio::select! {
                 () = sleep(wait.mul_f64(jitter)) => {}
@@ -289,6 +291,12 @@ impl Sync {
         }
         Ok(told)
     }
+}
+
+/// A pool like this one, without its connections.
+fn afresh(pool: &PgPool) -> PgPool {
+    let options = (*pool.connect_options()).clone();
+    pool.options().clone().connect_lazy_with(options)
 }
 
 /// A statement that reads or writes a row. A link that swallows packets must not hold us for as long as TCP hopes.

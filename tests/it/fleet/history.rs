@@ -27,6 +27,19 @@ async fn state_of_another_database(config: &str, changes: usize) -> (TempDir, Pa
     (folder, state)
 }
 
+/// Another database, whose three changes left tenant 2 on legacy.
+async fn on_legacy() -> Database {
+    let database = Database::new().await;
+    run(
+        database.pool(),
+        "insert into ficus.capability (name) values ('dashboard');
+         insert into ficus.tenant (id, slug) values (2, 'bluebird'), (3, 'corner');
+         insert into ficus.flag (tenant_id, capability, state) values (2, 'dashboard', 'legacy')",
+    )
+    .await;
+    database
+}
+
 #[tokio::test]
 async fn a_younger_database_is_refused_until_it_has_passed_and_then_believed_whole() {
     let config = sides().await;
@@ -61,15 +74,8 @@ async fn a_younger_database_is_refused_until_it_has_passed_and_then_believed_who
 async fn a_snapshot_of_another_database_is_no_base_for_a_delta() {
     let config = sides().await;
     let (_folder, state) = state_of_another_database(&config, 0).await;
-    let other = Database::new().await;
-    seed(other.pool()).await;
-    run(
-        other.pool(),
-        "update ficus.flag set state = 'legacy' where tenant_id = 2",
-    )
-    .await;
-    run(other.pool(), "delete from ficus.flag where tenant_id = 2").await;
-    run(other.pool(), "delete from ficus.tenant where id = 4").await;
+    let other = on_legacy().await;
+    set(other.pool(), 3, "modern").await;
     let ficus = Setup::new(other.url(), &config).state(&state).start().await;
     until_served(&ficus, "2", "legacy").await;
 }
@@ -78,15 +84,7 @@ async fn a_snapshot_of_another_database_is_no_base_for_a_delta() {
 async fn the_same_number_of_another_history_is_another_revision() {
     let config = sides().await;
     let (_folder, state) = state_of_another_database(&config, 0).await;
-    // Three changes as well, and tenant 2 is on legacy by them.
-    let other = Database::new().await;
-    run(
-        other.pool(),
-        "insert into ficus.capability (name) values ('dashboard');
-         insert into ficus.tenant (id, slug) values (2, 'bluebird');
-         insert into ficus.flag (tenant_id, capability, state) values (2, 'dashboard', 'legacy')",
-    )
-    .await;
+    let other = on_legacy().await;
     let ficus = Setup::new(other.url(), &config).state(&state).start().await;
     until_served(&ficus, "2", "legacy").await;
 }
