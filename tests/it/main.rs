@@ -2,10 +2,12 @@
 //!
 //! One binary, because linking is what integration tests cost most, and because they share one server.
 
+mod architecture;
 mod dashboard;
 mod embedded;
 mod engine;
 mod fleet;
 mod identity;
+mod laravel;
 mod schema;
 mod support;
