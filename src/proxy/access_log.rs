@@ -5,7 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use prometheus_client::metrics::counter::Counter;
@@ -108,11 +108,8 @@ fn write_lines(queue: &Receiver<Vec<u8>>, out: Box<dyn Write + Send>) {
     };
     while let Ok(line) = queue.recv() {
         note(out.write_all(&line));
-        loop {
-            match queue.try_recv() {
-                Ok(line) => note(out.write_all(&line)),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(line) = queue.try_recv() {
+            note(out.write_all(&line));
         }
         // Nobody waits for more: let the reader see it now.
         note(out.flush());

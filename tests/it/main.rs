@@ -4,6 +4,7 @@
 
 mod architecture;
 mod dashboard;
+mod demo;
 mod embedded;
 mod engine;
 mod fleet;
