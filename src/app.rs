@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::future::Future;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -98,7 +99,13 @@ pub fn serve(args: Serve) -> anyhow::Result<ExitCode> {
     );
     let read = source
         .load()
-        .map_err(|faults| anyhow::anyhow!("the configuration is not good:\n{faults}"))?;
+        .map_err(|faults| {
+            let hint = match (&args.config, args.embedded) {
+                (None, false) => "\nnext: give --config FILE; to try it without one: ficus serve --embedded --legacy URL",
+                _ => "",
+            };
+            anyhow::anyhow!("the configuration is not good:\n{faults}{hint}")
+        })?;
     let set_filter = telemetry::start_logging(&read.telemetry)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -131,6 +138,13 @@ pub fn serve(args: Serve) -> anyhow::Result<ExitCode> {
 /// The command line as environment variables: it overlays the file as they do, and beats them.
 fn environment(args: &Serve) -> Vec<(String, String)> {
     let mut variables: Vec<_> = process_environment().collect();
+    if args.embedded && args.config.is_none() && std::io::stderr().is_terminal() {
+        // Someone trying it out reads the log; before the rest, so that a variable of theirs beats it.
+        variables.insert(
+            0,
+            ("FICUS__TELEMETRY__FORMAT".to_owned(), "text".to_owned()),
+        );
+    }
     let mut set = |name: &str, value: Option<String>| {
         variables.extend(value.map(|value| (name.to_owned(), value)))
     };
@@ -180,6 +194,10 @@ async fn start_embedded(config: &mut Config) -> anyhow::Result<Postgres> {
 }
 
 /// Prints the first token, once: it is stored hashed, and nobody can print it again.
+#[expect(
+    clippy::print_stderr,
+    reason = "read by the person who typed the command, and a token has no business in a log"
+)]
 async fn welcome(config: &Config, pool: &PgPool, url: &str) -> anyhow::Result<()> {
     let (listen, admin) = (config.proxy.listen.first().copied(), config.control.listen);
     if let Some(listen) = listen {
@@ -200,12 +218,13 @@ async fn welcome(config: &Config, pool: &PgPool, url: &str) -> anyhow::Result<()
     if config.proxy.capabilities.is_empty() {
         eprintln!(
             "ficus: every request goes to legacy. Next: name the new service, a capability and its routes in a file, such as\n\n    \
-             [upstream.modern]\n    url = \"http://127.0.0.1:3000\"\n\n    [capability.dashboard]\n    modern = \"modern\"\n\n    \
+             [upstream.modern]\n    url = \"http://127.0.0.1:3000\"\n\n    [capability.dashboard]\n    effect = \"read\"\n    modern = \"modern\"\n\n    \
+             [[route]]\n    path = \"/dashboard\"\n    capability = \"dashboard\"\n\n    \
              [[route]]\n    path = \"/dashboard/{{*rest}}\"\n    capability = \"dashboard\"\n\n    \
-             [[tenant]]\n    resolver = \"host\"\n    pattern = \"{{tenant}}.example.com\"\n\n\
-             start with --config FILE beside --embedded, and then\n\n    \
-             ficus tenant set 2 --class low --reason \"first tenant\"\n    ficus flag set 2 dashboard modern --reason \"try it\"\n    \
-             ficus rollback --tenant 2 --reason \"seen enough\"\n"
+             [[tenant]]\n    resolver = \"host\"\n    pattern = \"{{tenant}}.localhost\"\n\n\
+             start again with --config FILE beside --embedded, and then\n\n    \
+             ficus tenant set 2 --slug acme --class low --reason 'first tenant'\n    ficus flag set acme dashboard modern --reason 'try it'\n    \
+             ficus rollback --tenant acme --reason 'seen enough'\n"
         );
     }
     Ok(())

@@ -166,7 +166,7 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
         .map_err(anyhow::Error::from)?;
     runtime.block_on(async {
         if matches!(command, Command::Migrate) {
-            return migrate(global).await;
+            return migrate(global, output).await;
         }
         let backend = Backend::choose(global)?;
         let client = Client {
@@ -195,10 +195,10 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
     })
 }
 
-async fn migrate(global: &Globals) -> Result<ExitCode, Failure> {
+async fn migrate(global: &Globals, output: &Output) -> Result<ExitCode, Failure> {
     let url = backend::database_url(global)?;
     crate::db::migrate(url).await?;
-    eprintln!("the schema is up to date");
+    output.say("the schema is up to date");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,6 +2,13 @@
 //!
 //! One binary, because linking is what integration tests cost most, and because they share one server.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test says what it expects by failing on it, and so do the helpers that it calls"
+)]
+
 mod architecture;
 mod dashboard;
 mod demo;
