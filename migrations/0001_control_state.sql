@@ -409,10 +409,12 @@ create function ficus.bridge_legacy_column(legacy_table regclass, id_column name
     language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
-    forward text := format('bridge_%s_in', capability);
-    backward text := format('bridge_%s_out', capability);
+    -- By ordinal, since a name of 63 characters leaves no room for more and two long ones may begin alike.
+    stem text := (select format('bridge_%s_%s', left(c.name, 30), c.ordinal) from ficus.capability as c where c.name = capability);
+    forward text := stem || '_in';
+    backward text := stem || '_out';
 begin
-    if not exists (select from ficus.capability as c where c.name = capability) then
+    if stem is null then
         raise exception 'there is no capability %', quote_literal(capability)
             using hint = 'Name it in the configuration and start ficus once, or insert it into ficus.capability.';
     end if;
@@ -470,10 +472,12 @@ begin
             language plpgsql security definer set search_path = pg_catalog, pg_temp
         as $out$
         begin
-            update %2$s as l set %4$I = (free.state = 'modern')
+            update %2$s as l set %4$I = free.wanted
             from (
-                select u.%3$I as id, n.state from %2$s as u join new_rows as n on n.tenant_id = u.%3$I
-                where n.capability = %5$L and u.%4$I is distinct from (n.state = 'modern')
+                -- No row is legacy, so a flag that is deleted clears the column too.
+                select u.%3$I as id, to_be.wanted from %2$s as u join new_rows as n on n.tenant_id = u.%3$I
+                cross join lateral (select tg_op <> 'DELETE' and n.state = 'modern') as to_be (wanted)
+                where n.capability = %5$L and u.%4$I is distinct from to_be.wanted
                 for update of u skip locked
             ) as free
             where l.%3$I = free.id;
@@ -485,6 +489,7 @@ begin
     execute format('create or replace trigger %I after update on %s referencing old table as old_rows new table as new_rows for each statement execute function ficus.%I()', forward || '_updated', legacy_table, forward);
     execute format('create or replace trigger %I after insert on ficus.flag referencing new table as new_rows for each statement execute function ficus.%I()', 'g_' || backward || '_inserted', backward);
     execute format('create or replace trigger %I after update on ficus.flag referencing new table as new_rows for each statement execute function ficus.%I()', 'g_' || backward || '_updated', backward);
+    execute format('create or replace trigger %I after delete on ficus.flag referencing old table as new_rows for each statement execute function ficus.%I()', 'g_' || backward || '_deleted', backward);
 
     -- What is switched on already.
     execute format('insert into ficus.tenant (id) select u.%1$I from %2$s as u where u.%3$I on conflict on constraint tenant_pkey do nothing', id_column, legacy_table, flag_column);

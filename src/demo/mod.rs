@@ -11,7 +11,9 @@ pub mod browser;
 pub mod legacy;
 pub mod mail;
 mod narrator;
+mod ports;
 pub mod process;
+mod proxy;
 mod stage;
 mod story;
 

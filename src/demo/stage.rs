@@ -2,11 +2,8 @@
 //!
 //! Its own file, so that the story itself holds nothing but what happens.
 
-use std::ffi::OsString;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tokio::process::Command;
@@ -14,26 +11,14 @@ use tokio::process::Command;
 use super::legacy::{self, Legacy};
 use super::mail::MailCatcher;
 use super::narrator;
-use super::process::Process;
+use super::ports::Ports;
+use super::proxy::{CONFIG, Place, Proxy};
 use crate::db;
 use crate::embedded::{self, Postgres, StopMode};
 
 /// Everything that the demo writes is below this folder of the working directory.
 const STATE: &str = ".ficus/demo";
-const CONFIG: &str = "demo/ficus.toml";
 const DATABASE: &str = "ficus";
-/// For a proxy to be ready.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-/// One `ficus serve`.
-pub struct Proxy {
-    pub name: &'static str,
-    pub url: String,
-    /// For a rollback on this proxy alone.
-    pub socket: PathBuf,
-    pub process: Process,
-}
 
 pub struct Stage {
     pub a: Proxy,
@@ -48,19 +33,6 @@ pub struct Stage {
     legacy_database: Postgres,
     /// Of the command line; the token joins it when there is one.
     environment: Vec<(String, String)>,
-}
-
-struct Ports {
-    proxy_a: u16,
-    proxy_b: u16,
-    admin: u16,
-    /// Of proxy-b, which has no admin API.
-    health_b: u16,
-    dashboard: u16,
-    engine: u16,
-    legacy: u16,
-    smtp: u16,
-    mail_page: u16,
 }
 
 impl Stage {
@@ -128,18 +100,14 @@ impl Stage {
             folder: &folder,
             shared: &shared,
         };
-        let a = place
-            .start_proxy("proxy-a", "a", ports.proxy_a, ports.admin, &[])
-            .await?;
-        let b = place
-            .start_proxy(
-                "proxy-b",
-                "b",
-                ports.proxy_b,
-                ports.health_b,
-                &["--roles", "proxy"],
-            )
-            .await?;
+        let a = place.start_proxy("proxy-a", "a", ports.proxy_a, ports.admin, &[])?;
+        let b = place.start_proxy(
+            "proxy-b",
+            "b",
+            ports.proxy_b,
+            ports.health_b,
+            &["--roles", "proxy"],
+        )?;
 
         let admin_url = format!("http://127.0.0.1:{}", ports.admin);
         let environment = vec![
@@ -161,7 +129,9 @@ impl Stage {
             legacy_database,
             environment,
         };
-        stage.wait_until_ready().await?;
+        for proxy in [&mut stage.a, &mut stage.b] {
+            proxy.wait_until_ready().await?;
+        }
         stage.introduce_tenants().await?;
         stage.make_token().await?;
         Ok(stage)
@@ -317,34 +287,6 @@ impl Stage {
             .push(("FICUS_TOKEN".to_owned(), token.to_owned()));
         Ok(())
     }
-
-    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let client = super::http_client()?;
-        let deadline = Instant::now() + START_TIMEOUT;
-        for proxy in [&mut self.a, &mut self.b] {
-            // Any answer of legacy's through it: a proxy without a snapshot answers 503.
-            let url = format!("{}/ping", proxy.url);
-            loop {
-                proxy.process.must_be_running()?;
-                if client
-                    .get(&url)
-                    .send()
-                    .await
-                    .is_ok_and(|answer| answer.status().is_success())
-                {
-                    break;
-                }
-                ensure!(
-                    Instant::now() < deadline,
-                    "{} was not ready within {START_TIMEOUT:?}; see {}",
-                    proxy.name,
-                    proxy.process.log.display()
-                );
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Writes and reads at once: either pipe may fill.
@@ -370,77 +312,6 @@ async fn run_with_input(mut command: Command, input: Vec<u8>) -> anyhow::Result<
         written?;
     }
     Ok(output)
-}
-
-/// Where proxies are started, and what all of them are told.
-struct Place<'a> {
-    root: &'a Path,
-    folder: &'a Path,
-    shared: &'a [(String, String)],
-}
-
-impl Place<'_> {
-    async fn start_proxy(
-        &self,
-        name: &'static str,
-        state: &str,
-        port: u16,
-        admin_port: u16,
-        arguments: &[&str],
-    ) -> anyhow::Result<Proxy> {
-        let state = self.folder.join(state);
-        let mut environment = self.shared.to_vec();
-        environment.extend(
-            [
-                ("FICUS_DEMO_NAME", name.to_owned()),
-                ("FICUS_DEMO_PROXY_PORT", port.to_string()),
-                // A proxy alone answers there for its health and its metrics.
-                ("FICUS_DEMO_ADMIN_PORT", admin_port.to_string()),
-                ("FICUS_DEMO_STATE_DIR", state.display().to_string()),
-            ]
-            .map(|(name, value)| (name.to_owned(), value)),
-        );
-        let mut command: Vec<OsString> = vec![
-            std::env::current_exe()?.into(),
-            "serve".into(),
-            "--config".into(),
-            CONFIG.into(),
-        ];
-        command.extend(arguments.iter().map(OsString::from));
-        let log = self.folder.join(format!("{name}.log"));
-        let process = Process::start(name, &command, &environment, self.root, &log)?;
-        Ok(Proxy {
-            name,
-            url: format!("http://127.0.0.1:{port}"),
-            socket: state.join("ficus.sock"),
-            process,
-        })
-    }
-}
-
-impl Ports {
-    fn choose() -> anyhow::Result<Self> {
-        let mut taken = Vec::new();
-        let mut choose = |preferred| -> anyhow::Result<u16> {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, preferred))
-                .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
-            let port = listener.local_addr()?.port();
-            // Held until all are chosen, so that no two are the same.
-            taken.push(listener);
-            Ok(port)
-        };
-        Ok(Self {
-            proxy_a: choose(8080)?,
-            proxy_b: choose(8081)?,
-            admin: choose(8090)?,
-            health_b: choose(8091)?,
-            dashboard: choose(8092)?,
-            engine: choose(8093)?,
-            legacy: choose(8500)?,
-            smtp: choose(1025)?,
-            mail_page: choose(8025)?,
-        })
-    }
 }
 
 /// The text that `ficus token create` shows once, whatever stands around it.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::browser::{Answer, Browser};
 use super::narrator::{self, milliseconds};
-use super::stage::{Proxy, Stage};
+use super::proxy::Proxy;
+use super::stage::Stage;
 
 const STATS: &str = "/dashboard/stats";
 /// For everything that happens by itself: a flip takes milliseconds, catching up after an outage some seconds.

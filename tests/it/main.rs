@@ -6,7 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test says what it expects by failing on it, and so do the helpers that it calls"
+    reason = "a test says what it expects by failing on it, its helpers included"
 )]
 
 mod architecture;
