@@ -14,7 +14,7 @@ pub struct File {
 }
 
 impl File {
-    /// `flags` for `src/flags/store.rs`, `app` for `src/app.rs`.
+    /// `flags` for `src/flags/store.rs`, `ids` for `src/ids.rs`.
     pub fn module(&self) -> &str {
         let rest = self.path.trim_start_matches("src/");
         rest.split(['/', '.']).next().unwrap_or(rest)
