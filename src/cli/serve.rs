@@ -90,11 +90,19 @@ impl From<ServeArgs> for Serve {
 }
 
 #[derive(Clone, Debug, Default, Args)]
-#[command(after_help = "Example:\n  ficus check --config /etc/ficus/ficus.toml")]
+#[command(after_help = "Examples:
+  ficus check --config /etc/ficus/ficus.toml
+  ficus check --config ficus.toml --embedded --legacy http://127.0.0.1:8000")]
 pub struct CheckArgs {
     /// Overlays the built-in configuration
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The file is for `serve --embedded`, which brings its own database
+    #[arg(long)]
+    pub embedded: bool,
+    /// The legacy application, as `serve` would be told
+    #[arg(long, value_name = "URL")]
+    pub legacy: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Args)]
