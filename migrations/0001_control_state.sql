@@ -1,6 +1,6 @@
 -- The control state: which tenant's capability is served by which side, and who changed it.
 --
--- The promise of this file: every write to tenant, capability, flag or override, from any client, gets in the
+-- The promise of this file: every write to tenant, capability, flag, override or token, from any client, gets in the
 -- same transaction one revision, one row in ficus.change with its items, and one NOTIFY that carries the
 -- revision only. Revisions follow commit order: a writer holds the row of ficus.clock from the start of its
 -- statement until it commits, so no later revision can become visible before an earlier one.
@@ -168,6 +168,8 @@ create table ficus.token (
     digest bytea not null,
     created_at timestamptz not null default clock_timestamp(),
     revoked_at timestamptz,
+    changed_at timestamptz not null default clock_timestamp(),
+    revision bigint not null default 0,
     constraint token_pkey primary key (name),
     constraint token_name_form check (name ~ '^[A-Za-z0-9][A-Za-z0-9@_.-]{0,62}$'),
     constraint token_role_known check (role in ('viewer', 'operator', 'admin')),
@@ -257,7 +259,8 @@ create function ficus.close_change() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    stamps constant text[] := array['revision', 'changed_at'];
+    -- What the audit leaves out: our own stamps, and what a token could be recognised by.
+    stamps constant text[] := array['revision', 'changed_at', 'digest'];
     tenant constant text := tg_argv[1];
     capability constant text := tg_argv[2];
     revision bigint;
@@ -319,7 +322,8 @@ begin
             ('tenant', 'id', '', 'old.id is distinct from new.id'),
             ('capability', '', 'name', 'old.name is distinct from new.name'),
             ('flag', 'tenant_id', 'capability', 'old.tenant_id is distinct from new.tenant_id or old.capability is distinct from new.capability'),
-            ('override', '', 'capability', 'old.capability is distinct from new.capability or old.action is distinct from new.action')
+            ('override', '', 'capability', 'old.capability is distinct from new.capability or old.action is distinct from new.action'),
+            ('token', '', '', 'old.name is distinct from new.name')
         ) as entity (name, tenant, capability, key_changed)
     loop
         execute format('create trigger a_open before insert or update or delete on ficus.%I for each statement execute function ficus.open_change()', t.name);

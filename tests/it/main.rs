@@ -10,6 +10,10 @@
 )]
 
 mod architecture;
+mod cli;
+mod control_api;
+mod control_rollout;
+mod control_stage;
 mod dashboard;
 mod demo;
 mod embedded;
@@ -17,5 +21,6 @@ mod engine;
 mod fleet;
 mod identity;
 mod laravel;
+mod rollback;
 mod schema;
 mod support;
