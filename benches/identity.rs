@@ -2,6 +2,13 @@
 //!
 //! Its own file, because criterion builds one binary a bench.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a bench that cannot be set up has nothing to measure"
+)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,7 +6,7 @@
 //! # The flows
 //!
 //! **A request**: [`proxy`] accepts it, takes one [`flags::Snapshot`], lets [`identity`] find the tenant,
-//! finds the route's capability, asks [`flags::decide`] for a side, forwards, and logs one event. No
+//! finds the route's capability, asks [`flags::decide()`] for a side, forwards, and logs one event. No
 //! database in this path.
 //!
 //! **A flip**: [`cli`], [`control`] or any SQL client writes a row; triggers in `migrations/` give the

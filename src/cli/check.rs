@@ -20,9 +20,13 @@ const REACH: Duration = Duration::from_secs(5);
 pub fn run(output: &Output, args: CheckArgs) -> Result<ExitCode, Failure> {
     let needs = Needs {
         upstream: true,
-        database: true,
+        database: !args.embedded,
     };
-    let faults = match Source::new(args.config.as_deref(), process_environment(), needs).load() {
+    let legacy = args
+        .legacy
+        .map(|url| ("FICUS__UPSTREAM__LEGACY__URL".to_owned(), url));
+    let variables = process_environment().chain(legacy);
+    let faults = match Source::new(args.config.as_deref(), variables, needs).load() {
         Err(faults) => faults.0,
         Ok(config) => {
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -27,7 +27,9 @@ pub enum Command {
     /// Show one flag
     #[command(after_help = "Example:\n  ficus flag get acme dashboard")]
     Get {
+        /// An id or a slug
         tenant: TenantRef,
+        /// One that the configuration names
         capability: String,
     },
     /// Flip one tenant's capability
@@ -83,7 +85,9 @@ pub struct ListArgs {
 pub struct SetArgs {
     /// An id or a slug
     tenant: TenantRef,
+    /// One that the configuration names
     capability: String,
+    /// Who answers from now on
     #[arg(value_enum)]
     state: StateArg,
     #[command(flatten)]

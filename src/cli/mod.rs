@@ -166,7 +166,7 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
         .map_err(anyhow::Error::from)?;
     runtime.block_on(async {
         if matches!(command, Command::Migrate) {
-            return migrate(global).await;
+            return migrate(global, output).await;
         }
         let backend = Backend::choose(global)?;
         let client = Client {
@@ -195,10 +195,10 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
     })
 }
 
-async fn migrate(global: &Globals) -> Result<ExitCode, Failure> {
+async fn migrate(global: &Globals, output: &Output) -> Result<ExitCode, Failure> {
     let url = backend::database_url(global)?;
     crate::db::migrate(url).await?;
-    eprintln!("the schema is up to date");
+    output.say("the schema is up to date");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -216,5 +216,26 @@ mod tests {
     #[test]
     fn the_command_tree_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// clap merges two arguments of one name silently: `explain URL` would become the admin API's address, and be
+    /// sent the token.
+    #[test]
+    fn no_command_has_an_argument_by_the_name_of_a_global_one() {
+        let globals: Vec<_> = Globals::augment_args(clap::Command::new("globals"))
+            .get_arguments()
+            .map(|it| it.get_id().clone())
+            .collect();
+        let mut commands: Vec<_> = Cli::command().get_subcommands().cloned().collect();
+        while let Some(command) = commands.pop() {
+            for argument in command.get_arguments() {
+                let name = command.get_name();
+                assert!(
+                    !globals.contains(argument.get_id()),
+                    "{name}: {argument} takes a global argument's place"
+                );
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
     }
 }

@@ -90,6 +90,10 @@ fn on_one_proxy(scope: &ScopeArgs) -> String {
 }
 
 /// The one question. Without a terminal there is nobody to ask.
+#[expect(
+    clippy::print_stderr,
+    reason = "a question stays on its line, which `say` would end"
+)]
 fn agreed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::Usage(

@@ -30,7 +30,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL")]
     pub legacy: Option<String>,
     /// Where the proxy listens [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// Snapshots, the break-glass socket and the embedded database [default: .ficus]
     #[arg(long, value_name = "FOLDER")]
@@ -54,6 +54,11 @@ pub enum ColdStartArg {
     Refuse,
     /// Send everything to legacy
     Legacy,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected an address with a port, such as 0.0.0.0:8080".to_owned())
 }
 
 impl From<ServeArgs> for Serve {
@@ -85,11 +90,19 @@ impl From<ServeArgs> for Serve {
 }
 
 #[derive(Clone, Debug, Default, Args)]
-#[command(after_help = "Example:\n  ficus check --config /etc/ficus/ficus.toml")]
+#[command(after_help = "Examples:
+  ficus check --config /etc/ficus/ficus.toml
+  ficus check --config ficus.toml --embedded --legacy http://127.0.0.1:8000")]
 pub struct CheckArgs {
     /// Overlays the built-in configuration
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The file is for `serve --embedded`, which brings its own database
+    #[arg(long)]
+    pub embedded: bool,
+    /// The legacy application, as `serve` would be told
+    #[arg(long, value_name = "URL")]
+    pub legacy: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Args)]

@@ -80,7 +80,16 @@ fn local(status: &LocalStatus) -> String {
 }
 
 fn page(output: &Output, status: &Status) -> String {
-    let mut text = format!("revision {}, {} tenants\n", status.revision, status.tenants);
+    let mut text = format!(
+        "revision {}, {} {}\n",
+        status.revision,
+        status.tenants,
+        if status.tenants == 1 {
+            "tenant"
+        } else {
+            "tenants"
+        }
+    );
     for standing in &status.overrides {
         let scope = standing
             .capability

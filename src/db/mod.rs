@@ -35,9 +35,12 @@ pub struct Config {
 
 /// Reads a URL into the options that every connection of ours has. The error never repeats the URL.
 pub fn connect_options(url: &str) -> anyhow::Result<PgConnectOptions> {
-    let options = PgConnectOptions::from_str(url).context(
-        "the database's URL cannot be read: expected postgres://user:password@host/database",
-    )?;
+    let options = PgConnectOptions::from_str(url).map_err(|_| {
+        // Without its cause, which quotes what it could not read.
+        anyhow::anyhow!(
+            "the database's URL cannot be read: expected postgres://user:password@host/database"
+        )
+    })?;
     Ok(options
         .application_name(APPLICATION_NAME)
         .disable_statement_logging())
@@ -126,4 +129,21 @@ pub async fn drop_database(url: &str, name: &str) -> anyhow::Result<()> {
 /// A name as SQL quotes it.
 fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_repeated() {
+        for url in [
+            "hunter2",
+            "postgres://u@host/d?sslmode=hunter2",
+            "postgres://u:hunter2@host:x/d",
+        ] {
+            let error = connect_options(url).expect_err(url);
+            assert!(!format!("{error:#} {error:?}").contains("hunter2"));
+        }
+    }
 }

@@ -2,6 +2,11 @@
 //!
 //! Its own folder, because it is the product's user and no part of it: it starts `ficus` as anybody would.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "the story is told to whoever started it"
+)]
+
 pub mod browser;
 pub mod legacy;
 pub mod mail;

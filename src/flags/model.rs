@@ -321,13 +321,9 @@ mod tests {
 
     #[test]
     fn a_flag_is_two_bits_that_leave_the_others_alone() {
+        use State::{Legacy, Modern, Shadow};
         let mut tenant = Tenant::new(TenantId(1), facts("acme"));
-        let all = [
-            None,
-            Some(State::Legacy),
-            Some(State::Shadow),
-            Some(State::Modern),
-        ];
+        let all = [None, Some(Legacy), Some(Shadow), Some(Modern)];
         for ordinal in 0..64u8 {
             tenant.set_state(ordinal, all[usize::from(ordinal) % 4]);
         }

@@ -9,6 +9,7 @@
     reason = "a test says what it expects by failing on it, its helpers included"
 )]
 
+mod architecture;
 mod cli;
 mod control_api;
 mod control_rollout;
@@ -19,6 +20,7 @@ mod embedded;
 mod engine;
 mod fleet;
 mod identity;
+mod laravel;
 mod rollback;
 mod schema;
 mod support;

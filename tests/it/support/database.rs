@@ -125,7 +125,8 @@ impl Drop for Cluster {
     }
 }
 
-async fn shared_server() -> &'static Postgres {
+/// For what makes its databases itself.
+pub async fn shared_server() -> &'static Postgres {
     SHARED
         .get_or_init(|| async {
             let server = Postgres::start(&scratch_folder(), Options::for_tests())

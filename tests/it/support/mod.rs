@@ -13,4 +13,4 @@ mod database;
 pub mod modern;
 pub mod process;
 
-pub use database::{Cluster, Database, scratch_folder};
+pub use database::{Cluster, Database, scratch_folder, shared_server};

@@ -1,0 +1,140 @@
+//! What changes while the process runs: the edge after a change of the file, the addresses of names, new capabilities.
+//!
+//! Its own file, because a change that is refused must change nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sqlx::PgPool;
+use tokio::runtime::Handle;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Watch, needs_restart};
+use crate::identity::{Chain, store::session_lookup};
+use crate::proxy::{self, edge::Edge, upstream::RESOLVE_EVERY};
+use crate::rollout::{self, Author, Source as ChangeSource, Terms};
+use crate::telemetry::{Metrics, SetFilter};
+
+/// Builds an [`Edge`] from a configuration; used at the start and at each reload.
+pub(super) struct EdgeBuilder {
+    pub(super) runtime: Handle,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl EdgeBuilder {
+    pub(super) fn build(&self, config: &Config) -> anyhow::Result<Edge> {
+        let lookup = |session: &_| session_lookup(session, &config.database.url, &self.runtime);
+        let chain = Chain::new(&config.tenant, &self.runtime, lookup)?;
+        Ok(Edge::build(&config.proxy, chain, &self.metrics)?)
+    }
+}
+
+/// Applies each good change of the configuration. Bound: one at a time.
+pub(super) async fn reload(
+    mut watch: Watch,
+    mut in_force: Config,
+    builder: EdgeBuilder,
+    edge: Arc<ArcSwap<Edge>>,
+    set_filter: SetFilter,
+    stop: CancellationToken,
+) {
+    loop {
+        let read = tokio::select! {
+            read = watch.next() => read,
+            () = stop.cancelled() => return,
+        };
+        let refused = |problem: String| {
+            builder.metrics.config_refused.inc();
+            tracing::error!(
+                "the changed configuration is refused, the last good one stays:\n{problem}"
+            );
+        };
+        let mut config = match read {
+            Ok(config) => config,
+            Err(faults) => {
+                refused(faults.to_string());
+                continue;
+            }
+        };
+        if config.database.url.is_empty() {
+            // Embedded: the address is ours, not the file's.
+            config.database.url = in_force.database.url.clone();
+        }
+        let fresh = match builder.build(&config) {
+            Ok(fresh) => fresh,
+            Err(e) => {
+                refused(format!("{e:#}"));
+                continue;
+            }
+        };
+        resolve_all(&fresh).await;
+        if let Err(e) = set_filter(&config.telemetry.log) {
+            tracing::error!(error = %e, "telemetry.log is not applied");
+        }
+        for key in needs_restart(&in_force, &config) {
+            tracing::warn!(key, "this change takes effect at the next start");
+        }
+        edge.store(Arc::new(fresh));
+        builder.metrics.config_reloads.inc();
+        tracing::info!("the changed configuration is in force");
+        in_force = config;
+    }
+}
+
+/// Keeps the addresses of named upstreams current, off the request path.
+pub(super) async fn resolve_names(edge: Arc<ArcSwap<Edge>>, stop: CancellationToken) {
+    let mut every = interval(RESOLVE_EVERY);
+    loop {
+        tokio::select! {
+            _ = every.tick() => resolve_all(&edge.load_full()).await,
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn resolve_all(edge: &Edge) {
+    for upstream in edge.upstreams.iter().filter(|u| u.is_named()) {
+        if let Err(problem) = upstream.resolve().await {
+            tracing::warn!(
+                upstream = upstream.name,
+                host = upstream.config.host,
+                problem,
+                "the upstream's name does not resolve; its last address stays"
+            );
+        }
+    }
+}
+
+/// Tells the database of the configured capabilities, so that flags can name them. Tries until it is done.
+pub(super) async fn register_capabilities(
+    pool: PgPool,
+    config: proxy::Config,
+    stop: CancellationToken,
+) {
+    let wanted: Vec<_> = config
+        .capabilities
+        .iter()
+        .map(|(name, c)| (name.clone(), c.effect))
+        .collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let terms = Terms::of(Author {
+        actor: "ficus serve".to_owned(),
+        source: ChangeSource::Config,
+        reason: Some("registered from the configuration".to_owned()),
+    });
+    let mut retry = interval(Duration::from_secs(2));
+    loop {
+        tokio::select! {
+            _ = retry.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match rollout::register_capabilities(&pool, &terms, &wanted).await {
+            Ok(_) => return,
+            Err(e) => tracing::warn!(error = %e, "the capabilities are not registered yet"),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The rules: what each module may import, which dependency stays where, which file may be long.
+//!
+//! Its own file, because an exception is made here, with its reason, and nowhere else.
+
+/// Each module of `lib.rs` and what it may import of the crate.
+/// `engine` and `dashboard` know nothing of the migration: when it is over, the rest is deleted and they stay.
+/// `proxy` knows nothing of the database: what it needs to know comes through `flags` and `identity`.
+pub const IMPORTS: [(&str, &[&str]); 19] = [
+    ("ids", &[]),
+    ("problem", &[]),
+    ("secret", &[]),
+    // telemetry: the label of a side.
+    ("flags", &["ids", "telemetry"]),
+    // flags: the names that metrics carry. Both are small and end in plain data.
+    ("telemetry", &["flags", "ids"]),
+    // db: the connection to legacy's own sessions.
+    ("identity", &["db", "ids", "secret"]),
+    (
+        "proxy",
+        &["flags", "identity", "ids", "problem", "telemetry"],
+    ),
+    ("db", &["secret"]),
+    ("rollout", &["flags", "ids"]),
+    // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
+    (
+        "control",
+        &["flags", "ids", "problem", "proxy", "rollout", "telemetry"],
+    ),
+    ("modern", &["ids", "problem"]),
+    ("dashboard", &["ids", "modern", "problem"]),
+    ("engine", &["ids", "modern", "problem"]),
+    // It composes each feature's own Config, and reads nothing else of them.
+    (
+        "config",
+        &[
+            "control",
+            "dashboard",
+            "db",
+            "engine",
+            "flags",
+            "identity",
+            "ids",
+            "proxy",
+            "secret",
+            "telemetry",
+        ],
+    ),
+    ("embedded", &["db"]),
+    (
+        "app",
+        &[
+            "config",
+            "control",
+            "dashboard",
+            "db",
+            "embedded",
+            "engine",
+            "flags",
+            "identity",
+            "ids",
+            "proxy",
+            "rollout",
+            "secret",
+            "telemetry",
+        ],
+    ),
+    // control and rollout: the CLI speaks the API's own types, and runs its routes in this process for --direct.
+    (
+        "cli",
+        &[
+            "app", "config", "control", "db", "demo", "flags", "ids", "proxy", "rollout",
+        ],
+    ),
+    // The product's user: it starts ficus as anybody would.
+    ("demo", &["db", "embedded"]),
+    ("main", &["cli"]),
+];
+
+/// Dependencies that live behind few modules, or behind single files of others; each file with its reason.
+pub const FENCES: [Fence; 5] = [
+    Fence {
+        krate: "pingora",
+        modules: &["proxy"],
+        files: &[],
+    },
+    Fence {
+        krate: "axum",
+        modules: &["control", "dashboard", "engine", "modern"],
+        files: &[
+            ("src/app/process.rs", "it puts the routers on their ports"),
+            (
+                "src/problem.rs",
+                "the error body that every HTTP service of ours answers",
+            ),
+            (
+                "src/cli/",
+                "the API's methods and types, and its router for --direct",
+            ),
+            (
+                "src/demo/mail/page.rs",
+                "the page on which caught mail is read",
+            ),
+        ],
+    },
+    Fence {
+        krate: "clap",
+        modules: &["cli"],
+        files: &[
+            (
+                "src/rollout/tenants.rs",
+                "the classes as operators type them: a derive on the one enum",
+            ),
+            (
+                "src/rollout/tokens.rs",
+                "the roles as operators type them: a derive on the one enum",
+            ),
+        ],
+    },
+    Fence {
+        krate: "sqlx",
+        modules: &["db", "rollout", "dashboard", "engine"],
+        files: &[
+            ("src/app/", "it hands the pools out"),
+            ("src/flags/store.rs", "the snapshot's queries"),
+            ("src/flags/sync.rs", "LISTEN, and the loop around the store"),
+            ("src/identity/store.rs", "the query of legacy's sessions"),
+            (
+                "src/modern/",
+                "the account's name, and what a failed query is answered with",
+            ),
+            ("src/control/mod.rs", "the pool in its state"),
+            ("src/control/auth.rs", "the pool that tokens are read from"),
+            (
+                "src/control/error.rs",
+                "which refusals of the database are the caller's fault",
+            ),
+            (
+                "src/control/write.rs",
+                "the pool that a write is confirmed on",
+            ),
+            ("src/cli/backend.rs", "the pool of --direct"),
+            (
+                "src/demo/stage.rs",
+                "the demo flips as an operator at psql does",
+            ),
+            (
+                "src/demo/story.rs",
+                "the demo flips as an operator at psql does",
+            ),
+        ],
+    },
+    Fence {
+        krate: "reqwest",
+        modules: &["demo"],
+        files: &[(
+            "src/cli/backend.rs",
+            "the client of the admin API and of the sockets",
+        )],
+    },
+];
+
+pub struct Fence {
+    pub krate: &'static str,
+    pub modules: &'static [&'static str],
+    pub files: &'static [(&'static str, &'static str)],
+}
+
+/// Longer than this, and a name is missing: find it, then split.
+pub const MAX_LINES: usize = 400;
+
+/// Files that are longer, with the bound that they may not pass and the reason.
+pub const LONG_FILES: [(&str, usize, &str); 4] = [
+    (
+        "src/proxy/gateway.rs",
+        600,
+        "pingora's phases in the order in which it calls them, one impl",
+    ),
+    (
+        "tests/it/control_api.rs",
+        620,
+        "one case a route of the admin API",
+    ),
+    (
+        "tests/it/control_rollout.rs",
+        620,
+        "one case a promise of the rollout",
+    ),
+    ("tests/it/cli.rs", 660, "one case a command"),
+];
+
+/// Ignored tests that are run all the same, each with who runs it.
+pub const UNASKED: [(&str, &str); 1] = [(
+    "tests/it/embedded.rs",
+    "the process that the test before it starts and kills",
+)];
