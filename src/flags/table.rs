@@ -21,9 +21,9 @@ pub struct Table<R> {
 
 impl<R: Row> Default for Table<R> {
     fn default() -> Self {
-        // One empty vector, shared by every shard.
+        let shared_by_all = Arc::new(Vec::new());
         Self {
-            shards: vec![Arc::new(Vec::new()); SHARDS],
+            shards: vec![shared_by_all; SHARDS],
             len: 0,
         }
     }
