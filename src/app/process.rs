@@ -343,7 +343,12 @@ fn serve_tcp(
 async fn until_listening(addresses: Vec<SocketAddr>) {
     // Port 0 is for the kernel to choose, and nobody is told which it chose.
     for address in addresses.into_iter().filter(|a| a.port() != 0) {
-        while TcpStream::connect(address).await.is_err() {
+        // The kernel may lend us the very port that we try, and TCP connects a socket to itself.
+        let answers = async || match TcpStream::connect(address).await {
+            Ok(stream) => stream.local_addr().is_ok_and(|own| own != address),
+            Err(_) => false,
+        };
+        while !answers().await {
             sleep(LOOK_FOR_PROXY).await;
         }
     }

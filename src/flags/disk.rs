@@ -33,11 +33,11 @@ struct Layout {
     revision: Revision,
     capabilities: Vec<(String, Capability)>,
     forced: Forced,
-    tenants: Vec<TenantLayout>,
+    tenants: Vec<TenantRow>,
 }
 
 /// Id, slug, class, the two planes of flags.
-type TenantLayout = (i64, Option<Arc<str>>, Class, u64, u64);
+type TenantRow = (i64, Option<Arc<str>>, Class, u64, u64);
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]

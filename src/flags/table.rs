@@ -21,10 +21,9 @@ pub struct Table<R> {
 
 impl<R: Row> Default for Table<R> {
     fn default() -> Self {
-        // One empty vector, shared by every shard.
-        let empty = Arc::default();
+        let shared_by_all = Arc::new(Vec::new());
         Self {
-            shards: std::iter::repeat_n(empty, SHARDS).collect(),
+            shards: vec![shared_by_all; SHARDS],
             len: 0,
         }
     }

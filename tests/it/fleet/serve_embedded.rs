@@ -3,9 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::Child;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::support::process::{PATIENCE, free_ports};
@@ -75,18 +77,28 @@ impl Home {
             .kill_on_drop(true)
             .spawn()
             .expect("ficus starts");
-        let running = Running {
+        let mut running = Running {
             child,
             proxy: format!("http://{proxy}"),
             admin: format!("http://{admin}"),
             log,
         };
         let ready = format!("{}/health/ready", running.admin);
-        eventually("it is ready", || async {
-            let answer = client().get(&ready).send().await.ok()?;
-            answer.status().is_success().then_some(())
-        })
-        .await;
+        let deadline = Instant::now() + PATIENCE;
+        while !client()
+            .get(&ready)
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
+            let ended = running.child.try_wait().expect("the process can be asked");
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "{ended:?}: {}",
+                running.said()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
         running
     }
 }

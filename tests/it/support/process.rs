@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -238,12 +239,22 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// Free at the moment of asking. Each test asks for its own, and the kernel hands them out in turn.
+/// Free at the moment of asking, and never given twice by this process. Below the range from which the kernel takes
+/// the ports of clients: a process that starts slowly would find its own taken by one of them.
 pub fn free_ports<const N: usize>() -> [SocketAddr; N] {
-    let held = std::array::from_fn::<_, N, _>(|_| {
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a free port")
-    });
-    held.map(|listener| listener.local_addr().expect("its address"))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    std::array::from_fn(|_| {
+        loop {
+            // Another run of the tests begins somewhere else.
+            let place = std::process::id()
+                .wrapping_mul(499)
+                .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + (place % 20_000) as u16));
+            if std::net::TcpListener::bind(address).is_ok() {
+                return address;
+            }
+        }
+    })
 }
 
 /// An upstream that answers every request by `answer`. Runs until the test's runtime ends.
