@@ -7,6 +7,15 @@
 //! Two clocks: the database's (`ficus.change.at` to the later `ficus.instance.applied_at`), and ours (from the
 //! answer to the commit until a request to each proxy has been answered by the new side).
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench that cannot be set up has nothing to measure, and its figures are its output"
+)]
+
 mod support;
 
 use std::net::SocketAddr;

@@ -5,6 +5,15 @@
 //! DECISIONS (20000000) make a trial run small. "Longest" counts what the machine does beside it: the second figure,
 //! the same loop while nothing is flipped, is what to compare it with.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench that cannot be set up has nothing to measure, and its figures are its output"
+)]
+
 mod support;
 
 use std::hint::black_box;
