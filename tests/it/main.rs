@@ -7,5 +7,6 @@ mod embedded;
 mod engine;
 mod fleet;
 mod identity;
+mod proxy;
 mod schema;
 mod support;
