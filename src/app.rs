@@ -27,7 +27,7 @@ use crate::embedded::{Options, Postgres, StopMode};
 use crate::flags::store::Instance;
 use crate::flags::sync::Sync;
 use crate::flags::{ColdStart, Flags, Origin};
-use crate::identity::{Chain, Unresolved, store::session_lookup};
+use crate::identity::{Chain, store::session_lookup};
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::edge::Edge;
 use crate::proxy::explain::Explainer;
@@ -253,16 +253,15 @@ impl Process {
         let _entered = runtime.enter();
 
         let proxy = if roles.contains(&Role::Proxy) {
-            let gateway = Gateway {
-                edge: Arc::clone(&edge),
-                flags: flags.clone(),
-                metrics: Arc::clone(&metrics),
-                access_log: AccessLog::start(
+            let gateway = Gateway::new(
+                Arc::clone(&edge),
+                flags.clone(),
+                Arc::clone(&metrics),
+                AccessLog::start(
                     &config.telemetry.access_log,
                     metrics.log_lines_dropped.clone(),
                 )?,
-                unresolved: Unresolved::ALL.map(|why| metrics.unresolved(why.as_str())),
-            };
+            );
             check_ports(&config.proxy.listen)?;
             Some(proxy::server(&config.proxy, gateway))
         } else {

@@ -3,9 +3,9 @@
 //! Its own file, because a refusal must reach the client, must reach no upstream, and must leave no connection on
 //! which the next request could be read wrongly.
 
-use super::wire::{End, FINE, Message, Wire, ask, get, origin, recorder};
+use super::wire::{End, FINE, Message, Wire, ask, get, in_time, origin, recorder};
 use super::{dead_port, in_front_of, listening, transparent};
-use crate::support::process::{PATIENCE, Setup};
+use crate::support::process::Setup;
 
 const SMALL: &str = "[proxy.limits]\nheader_count = 20\nheader_bytes = \"2KiB\"\nuri_bytes = \"100\"\nbody_bytes = \"1KiB\"\n";
 
@@ -193,8 +193,7 @@ async fn a_body_over_the_limit_is_refused_before_or_while_it_comes() {
     );
     assert_eq!(answer.head.get("connection"), Some("close"));
     client.rest().await;
-    let got = tokio::time::timeout(PATIENCE, ended.recv()).await;
-    let got = got.expect("the origin is let go").expect("told");
+    let got = in_time(ended.recv()).await.expect("the origin is let go");
     assert!(got < 1600, "{got} bytes came through");
 }
 

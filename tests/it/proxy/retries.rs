@@ -122,10 +122,10 @@ async fn a_request_ends_on_the_side_on_which_it_began() {
         let mut gate = gate.clone();
         async move {
             wire.request().await.expect("a request");
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst")
+            wire.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
                 .await;
             gate.wait_for(|go_on| *go_on).await.expect("told");
-            wire.send("-last").await;
+            wire.send("4\r\nlast\r\n0\r\n\r\n").await;
         }
     })
     .await;
@@ -136,7 +136,7 @@ async fn a_request_ends_on_the_side_on_which_it_began() {
     client.send(&request).await;
     let head = client.head().await.expect("a head");
     assert_eq!(head.get("x-ficus-served-by"), Some("modern"));
-    assert_eq!(client.exactly(5).await.expect("half"), b"first");
+    client.until(b"first\r\n").await.expect("half");
 
     sqlx::query("update ficus.flag set state = 'legacy'")
         .execute(database.pool())
@@ -150,5 +150,6 @@ async fn a_request_ends_on_the_side_on_which_it_began() {
     })
     .await;
     go_on.send(true).expect("the origin waits");
-    assert_eq!(client.exactly(5).await.expect("the rest"), b"-last");
+    let rest = client.until(b"0\r\n\r\n").await.expect("the rest");
+    assert_eq!(rest, b"4\r\nlast\r\n0\r\n\r\n");
 }

@@ -5,17 +5,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
-use super::wire::{Wire, get, origin};
+use super::wire::{Wire, get, in_time, origin};
 use super::{in_front_of, transparent};
-use crate::support::process::{Ficus, PATIENCE, eventually};
+use crate::support::process::{Ficus, eventually};
 
 const BODY: usize = 200 << 20;
 const PIECE: usize = 64 << 10;
@@ -135,8 +133,7 @@ async fn an_upload_is_not_kept_and_a_slow_origin_slows_the_client() {
         "{taken} bytes were taken though nobody reads"
     );
     go.send(()).expect("the origin waits");
-    let status = timeout(PATIENCE, client).await.expect("in time");
-    assert_eq!(status.expect("an answer"), 200);
+    assert_eq!(in_time(client).await.expect("an answer"), 200);
     assert!(
         origin.await.expect("a sum") == checksum(),
         "not the same bytes"
@@ -171,8 +168,8 @@ async fn a_download_is_not_kept_and_a_slow_client_slows_the_origin() {
         "{taken} bytes were taken though nobody reads"
     );
     let (early, mut stream) = client.into_parts();
-    let sum = timeout(PATIENCE, drink(&mut early.as_slice().chain(&mut stream))).await;
-    assert!(sum.expect("in time") == checksum(), "not the same bytes");
+    let sum = in_time(drink(&mut early.as_slice().chain(&mut stream))).await;
+    assert!(sum == checksum(), "not the same bytes");
     let growth = peak(&ficus).saturating_sub(before);
     assert!(growth < GROWTH, "grew by {growth} bytes");
 }
@@ -194,8 +191,7 @@ async fn a_client_that_takes_nothing_is_cut_off_and_its_upstream_let_go() {
     let ficus = in_front_of(legacy, "[proxy.timeouts]\nwrite = \"300ms\"\n").await;
     let mut client = Wire::connect_narrow(ficus.proxy).await;
     client.send(get("/", "")).await;
-    let told = timeout(PATIENCE, ended.recv()).await;
-    told.expect("the origin is let go").expect("told");
+    in_time(ended.recv()).await.expect("the origin is let go");
     let (body, _) = client.rest().await;
     assert!(body.len() < 1_000_000_000);
 }
@@ -220,6 +216,6 @@ async fn a_client_that_stops_sending_its_body_is_told_and_its_upstream_let_go() 
     assert_eq!(answer.head.status(), 408);
     assert_eq!(answer.json()["type"], "urn:ficus:problem:request-timeout");
     assert_eq!(client.rest().await.0, b"");
-    let told = timeout(Duration::from_secs(10), ended.recv()).await;
-    assert_eq!(told.expect("the origin is let go").expect("told"), b"half");
+    let told = in_time(ended.recv()).await;
+    assert_eq!(told.expect("the origin is let go"), b"half");
 }

@@ -2,7 +2,7 @@
 //!
 //! Its own file, because this is the promise on which an operator puts ficus in front of everything on the first day.
 
-use super::wire::{FINE, Wire, ask, get, origin, recorder};
+use super::wire::{FINE, Wire, ask, get, in_time, origin, recorder};
 use super::{in_front_of, listening, setup, transparent};
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn connections_are_kept_on_both_sides_and_closed_when_asked() {
     let answer = client.ask(get("/", "connection: close\r\n")).await;
     assert_eq!(answer.head.get("connection"), Some("close"));
     assert_eq!(client.rest().await.0, b"");
-    connections.recv().await.expect("one connection");
+    in_time(connections.recv()).await.expect("one connection");
     assert!(
         connections.is_empty(),
         "the upstream's connection is used again"

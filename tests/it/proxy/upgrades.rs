@@ -3,7 +3,7 @@
 //! Its own file, because here the order in time is the promise, and every wait is for a byte of the other side.
 
 use super::transparent;
-use super::wire::{FINE, Wire, origin};
+use super::wire::{FINE, Wire, in_time, origin};
 
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
      sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -83,7 +83,10 @@ async fn either_end_of_a_tunnel_ends_it() {
     assert_eq!(client.head().await.expect("an answer").status(), 101);
     client.send("?bye").await;
     drop(client);
-    assert_eq!(right.recv().await.expect("the origin is told"), b"bye");
+    assert_eq!(
+        in_time(right.recv()).await.expect("the origin is told"),
+        b"bye"
+    );
 }
 
 #[tokio::test]

@@ -13,6 +13,11 @@ use tokio::time::timeout;
 
 use crate::support::process::PATIENCE;
 
+/// What a test waits for comes soon or never.
+pub async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("in time")
+}
+
 /// One connection. Bytes that were read beyond what was asked for wait in `unread`.
 pub struct Wire {
     pub stream: TcpStream,
@@ -101,8 +106,7 @@ impl Wire {
     }
 
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
-        let sent = timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await;
-        sent.expect("in time")
+        in_time(self.stream.write_all(bytes.as_ref())).await
     }
 
     /// Ends the connection with RST, without a farewell.
@@ -118,8 +122,7 @@ impl Wire {
     /// One read more.
     async fn fill(&mut self) -> Result<usize, End> {
         let mut bytes = [0; 16 * 1024];
-        let read = timeout(PATIENCE, self.stream.read(&mut bytes)).await;
-        match read.expect("in time") {
+        match in_time(self.stream.read(&mut bytes)).await {
             Ok(0) => Err(End::Closed),
             Ok(n) => {
                 self.unread.extend_from_slice(&bytes[..n]);
@@ -250,8 +253,7 @@ pub struct Asked(mpsc::UnboundedReceiver<Message>);
 impl Asked {
     /// The next request that it got.
     pub async fn next(&mut self) -> Message {
-        let next = timeout(PATIENCE, self.0.recv()).await;
-        next.expect("in time").expect("the origin runs")
+        in_time(self.0.recv()).await.expect("the origin runs")
     }
 
     /// How many more it got so far.
