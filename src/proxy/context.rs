@@ -31,6 +31,8 @@ pub struct Context {
     pub(super) revision: i64,
     pub(super) verdict: Option<Verdict>,
     pub(super) refusal: Option<Refusal>,
+    /// When a refusal was out: what is left of the request is read after it, and is not waited for.
+    pub(super) refused_after: Option<Duration>,
     pub(super) attempts: u8,
     pub(super) body_bytes: u64,
 }
@@ -51,6 +53,7 @@ impl Context {
             revision: 0,
             verdict: None,
             refusal: None,
+            refused_after: None,
             attempts: 0,
             body_bytes: 0,
         }

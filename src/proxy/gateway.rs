@@ -164,7 +164,14 @@ impl Gateway {
         }
         ctx.refusal = Some(refusal);
         self.refused[refusal as usize].inc();
-        refuse(session, refusal, ctx.request_id()).await
+        refuse(session, refusal, ctx.request_id()).await?;
+        ctx.refused_after = Some(ctx.begun.elapsed());
+        // Closed with a body unread, the connection is reset, and the reset may overtake the answer. Who has stopped
+        // sending already has nothing to be read. What goes wrong from here on concerns nobody: the answer is out.
+        if refusal != Refusal::RequestTimeout {
+            let _ = session.drain_request_body().await;
+        }
+        Ok(())
     }
 }
 
@@ -356,7 +363,7 @@ impl ProxyHttp for Gateway {
 
     /// The last phase: counters and the one line.
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Context) {
-        let elapsed = ctx.begun.elapsed();
+        let elapsed = ctx.refused_after.unwrap_or_else(|| ctx.begun.elapsed());
         let status = answered(session);
         if let Some(verdict) = ctx.verdict {
             ctx.edge.capability(verdict.capability).metrics.count(

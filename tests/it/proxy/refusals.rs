@@ -7,7 +7,7 @@ use super::wire::{End, FINE, Message, Wire, ask, get, in_time, origin, recorder}
 use super::{dead_port, in_front_of, listening, transparent};
 use crate::support::process::Setup;
 
-const SMALL: &str = "[proxy.limits]\nheader_count = 20\nheader_bytes = \"2KiB\"\nuri_bytes = \"100\"\nbody_bytes = \"1KiB\"\n";
+const SMALL: &str = "[proxy.limits]\nheader_count = 20\nheader_bytes = \"2KiB\"\nuri_bytes = \"100\"\nbody_bytes = \"1KiB\"\n[proxy.timeouts]\ndrain_body = \"300ms\"\n";
 
 /// The problem's name, after a look at what every refusal has.
 fn problem(answer: &Message) -> String {
@@ -195,6 +195,36 @@ async fn a_body_over_the_limit_is_refused_before_or_while_it_comes() {
     client.rest().await;
     let got = in_time(ended.recv()).await.expect("the origin is let go");
     assert!(got < 1600, "{got} bytes came through");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_all_of_a_refused_body_still_gets_the_answer() {
+    let ficus = in_front_of(dead_port(), "[proxy.limits]\nbody_bytes = \"1KiB\"\n").await;
+    let piece = vec![b'a'; 1 << 20];
+    for framing in ["content-length: 8388608", "transfer-encoding: chunked"] {
+        let chunked = framing.starts_with("transfer");
+        let mut client = Wire::connect(ficus.proxy).await;
+        client
+            .send(format!("POST / HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n"))
+            .await;
+        for _ in 0..8 {
+            if chunked {
+                client.send("100000\r\n").await;
+            }
+            client.send(&piece).await;
+            if chunked {
+                client.send("\r\n").await;
+            }
+        }
+        if chunked {
+            client.send("0\r\n\r\n").await;
+        }
+        let answer = client.answer().await;
+        // With chunks, the dead upstream is found before the limit is.
+        let expected = if chunked { 502 } else { 413 };
+        assert_eq!(answer.head.status(), expected, "{framing}");
+        assert_eq!(client.rest().await, (Vec::new(), End::Closed), "{framing}");
+    }
 }
 
 #[tokio::test]
