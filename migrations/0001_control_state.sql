@@ -1,6 +1,6 @@
 -- The control state: which tenant's capability is served by which side, and who changed it.
 --
--- The promise of this file: every write to tenant, capability, flag or override, from any client, gets in the
+-- The promise of this file: every write to tenant, capability, flag, override or token, from any client, gets in the
 -- same transaction one revision, one row in ficus.change with its items, and one NOTIFY that carries the
 -- revision only. Revisions follow commit order: a writer holds the row of ficus.clock from the start of its
 -- statement until it commits, so no later revision can become visible before an earlier one.
@@ -168,6 +168,8 @@ create table ficus.token (
     digest bytea not null,
     created_at timestamptz not null default clock_timestamp(),
     revoked_at timestamptz,
+    changed_at timestamptz not null default clock_timestamp(),
+    revision bigint not null default 0,
     constraint token_pkey primary key (name),
     constraint token_name_form check (name ~ '^[A-Za-z0-9][A-Za-z0-9@_.-]{0,62}$'),
     constraint token_role_known check (role in ('viewer', 'operator', 'admin')),
@@ -257,7 +259,8 @@ create function ficus.close_change() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    stamps constant text[] := array['revision', 'changed_at'];
+    -- What the audit leaves out: our own stamps, and what a token could be recognised by.
+    stamps constant text[] := array['revision', 'changed_at', 'digest'];
     tenant constant text := tg_argv[1];
     capability constant text := tg_argv[2];
     revision bigint;
@@ -319,7 +322,8 @@ begin
             ('tenant', 'id', '', 'old.id is distinct from new.id'),
             ('capability', '', 'name', 'old.name is distinct from new.name'),
             ('flag', 'tenant_id', 'capability', 'old.tenant_id is distinct from new.tenant_id or old.capability is distinct from new.capability'),
-            ('override', '', 'capability', 'old.capability is distinct from new.capability or old.action is distinct from new.action')
+            ('override', '', 'capability', 'old.capability is distinct from new.capability or old.action is distinct from new.action'),
+            ('token', '', '', 'old.name is distinct from new.name')
         ) as entity (name, tenant, capability, key_changed)
     loop
         execute format('create trigger a_open before insert or update or delete on ficus.%I for each statement execute function ficus.open_change()', t.name);
@@ -409,10 +413,12 @@ create function ficus.bridge_legacy_column(legacy_table regclass, id_column name
     language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
-    forward text := format('bridge_%s_in', capability);
-    backward text := format('bridge_%s_out', capability);
+    -- By ordinal, since a name of 63 characters leaves no room for more and two long ones may begin alike.
+    stem text := (select format('bridge_%s_%s', left(c.name, 30), c.ordinal) from ficus.capability as c where c.name = capability);
+    forward text := stem || '_in';
+    backward text := stem || '_out';
 begin
-    if not exists (select from ficus.capability as c where c.name = capability) then
+    if stem is null then
         raise exception 'there is no capability %', quote_literal(capability)
             using hint = 'Name it in the configuration and start ficus once, or insert it into ficus.capability.';
     end if;
@@ -470,10 +476,12 @@ begin
             language plpgsql security definer set search_path = pg_catalog, pg_temp
         as $out$
         begin
-            update %2$s as l set %4$I = (free.state = 'modern')
+            update %2$s as l set %4$I = free.wanted
             from (
-                select u.%3$I as id, n.state from %2$s as u join new_rows as n on n.tenant_id = u.%3$I
-                where n.capability = %5$L and u.%4$I is distinct from (n.state = 'modern')
+                -- No row is legacy, so a flag that is deleted clears the column too.
+                select u.%3$I as id, to_be.wanted from %2$s as u join new_rows as n on n.tenant_id = u.%3$I
+                cross join lateral (select tg_op <> 'DELETE' and n.state = 'modern') as to_be (wanted)
+                where n.capability = %5$L and u.%4$I is distinct from to_be.wanted
                 for update of u skip locked
             ) as free
             where l.%3$I = free.id;
@@ -485,6 +493,7 @@ begin
     execute format('create or replace trigger %I after update on %s referencing old table as old_rows new table as new_rows for each statement execute function ficus.%I()', forward || '_updated', legacy_table, forward);
     execute format('create or replace trigger %I after insert on ficus.flag referencing new table as new_rows for each statement execute function ficus.%I()', 'g_' || backward || '_inserted', backward);
     execute format('create or replace trigger %I after update on ficus.flag referencing new table as new_rows for each statement execute function ficus.%I()', 'g_' || backward || '_updated', backward);
+    execute format('create or replace trigger %I after delete on ficus.flag referencing old table as new_rows for each statement execute function ficus.%I()', 'g_' || backward || '_deleted', backward);
 
     -- What is switched on already.
     execute format('insert into ficus.tenant (id) select u.%1$I from %2$s as u where u.%3$I on conflict on constraint tenant_pkey do nothing', id_column, legacy_table, flag_column);

@@ -15,10 +15,10 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
 use sqlx::PgPool;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,6 +46,8 @@ const SYNC_POOL: u32 = 3;
 const SYNC_STATEMENT: Duration = Duration::from_secs(60);
 /// After the proxy, what is left gets this long to stop.
 const CONTROL_STOP: Duration = Duration::from_secs(3);
+/// Between two looks whether the proxy takes connections.
+const LOOK_FOR_PROXY: Duration = Duration::from_millis(5);
 /// The database that `--embedded` makes.
 const EMBEDDED_DATABASE: &str = "ficus";
 
@@ -314,6 +316,10 @@ impl Process {
             "control.listen",
             config.control.listen,
             admin,
+            until_listening(match roles.contains(&Role::Proxy) {
+                true => config.proxy.listen.clone(),
+                false => Vec::new(),
+            }),
         )?;
         if roles.contains(&Role::Proxy) {
             let socket = config
@@ -344,6 +350,7 @@ impl Process {
                     "dashboard.listen",
                     config.dashboard.listen,
                     dashboard::router(legacy.clone()),
+                    std::future::ready(()),
                 )?;
             }
             if roles.contains(&Role::Engine) {
@@ -354,6 +361,7 @@ impl Process {
                     "engine.listen",
                     config.engine.listen,
                     engine::router(pool.clone(), legacy),
+                    std::future::ready(()),
                 )?;
             }
         }
@@ -471,6 +479,7 @@ fn check_ports(listen: &[SocketAddr]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Binds at once, and answers when `gate` opens; who connects before that waits.
 fn serve_tcp(
     runtime: &Runtime,
     tasks: &TaskTracker,
@@ -478,17 +487,38 @@ fn serve_tcp(
     key: &'static str,
     listen: SocketAddr,
     router: Router,
+    gate: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let listener = runtime
         .block_on(TcpListener::bind(listen))
         .with_context(|| format!("{key}: cannot listen on {listen}"))?;
-    tasks.spawn(report(
-        key,
-        axum::serve(listener, router)
-            .with_graceful_shutdown(stop.clone().cancelled_owned())
-            .into_future(),
-    ));
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = gate => {}
+            () = stop.cancelled() => return,
+        }
+        let server = axum::serve(listener, router);
+        report(
+            key,
+            server
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .into_future(),
+        )
+        .await;
+    });
     Ok(())
+}
+
+/// Waits until the proxy takes connections: before that, nobody may be told that this process is ready. pingora
+/// binds its ports on a thread of its own and tells nobody.
+async fn until_listening(addresses: Vec<SocketAddr>) {
+    // Port 0 is for the kernel to choose, and nobody is told which it chose.
+    for address in addresses.into_iter().filter(|a| a.port() != 0) {
+        while TcpStream::connect(address).await.is_err() {
+            sleep(LOOK_FOR_PROXY).await;
+        }
+    }
 }
 
 async fn report(what: &'static str, server: impl Future<Output = std::io::Result<()>>) {

@@ -3,6 +3,7 @@
 //! Its own file, because all three speak the admin API's language: `--direct` calls the same routes in this
 //! process, so a command is written once and every write is checked the same way.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,13 +18,15 @@ use tower::ServiceExt;
 
 use super::Globals;
 use super::exit::Failure;
-use crate::control::{Caller, Problem, direct_router};
+use crate::control::{Caller, Problem, direct_router, parse_patience};
 use crate::rollout::Source;
 
 /// For the connection to the API or to the socket.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// For a whole answer: longer than the API's own deadline.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
+/// For a whole answer, beside the wait for the proxies: longer than the API takes to find its database gone.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For an import: longer than the API's own deadline.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(40);
 /// Below the API's patience with a database, so that `--direct` says no as fast.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Bytes of an answer that is read.
@@ -155,7 +158,6 @@ fn client() -> reqwest::ClientBuilder {
         // A token follows nobody to another place.
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(ANSWER_TIMEOUT)
 }
 
 enum Fault {
@@ -171,10 +173,23 @@ async fn send<T: DeserializeOwned>(
         Some(body) => request.json(body),
         None => request,
     };
+    let request = request.timeout(longest_answer(body));
     let response = request.send().await.map_err(Fault::Http)?;
     let status = response.status();
     let bytes = response.bytes().await.map_err(Fault::Http)?;
     read(status, &bytes).map_err(Fault::Refused)
+}
+
+/// How long an answer may take: an API that hangs must not hold up whoever has other ways to roll back.
+fn longest_answer(body: Option<&Value>) -> Duration {
+    let field = |name| body.and_then(|body| body.get(name));
+    if field("tenants").is_some_and(|rows| rows[0].is_object()) {
+        return IMPORT_TIMEOUT;
+    }
+    let patience = field("timeout")
+        .and_then(Value::as_str)
+        .and_then(|text| parse_patience(text).ok());
+    ANSWER_TIMEOUT + patience.unwrap_or_default()
 }
 
 /// Calls the API's routes in this process.
@@ -277,7 +292,18 @@ fn login() -> String {
     named("SUDO_USER")
         .or_else(|| named("USER"))
         .or_else(|| named("LOGNAME"))
+        .or_else(account)
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The account that this process runs as, for a cron job or a container without USER.
+fn account() -> Option<String> {
+    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let line = accounts
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(&uid))?;
+    line.split(':').next().map(str::to_owned)
 }
 
 /// A segment of a path, or a value of a query, percent-encoded.
@@ -310,6 +336,24 @@ pub fn with_query(route: &str, parameters: &[(&str, Option<String>)]) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_the_write_may_wait() {
+        let seconds = |body: Option<Value>| longest_answer(body.as_ref()).as_secs();
+        assert_eq!(seconds(None), 10);
+        assert_eq!(
+            seconds(Some(
+                serde_json::json!({ "tenants": ["2"], "timeout": "25s" })
+            )),
+            35
+        );
+        assert_eq!(
+            seconds(Some(
+                serde_json::json!({ "tenants": [{ "id": 2 }], "timeout": "5s" })
+            )),
+            40
+        );
+    }
 
     #[test]
     fn what_a_user_types_stays_one_segment() {

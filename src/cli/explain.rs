@@ -20,16 +20,17 @@ use crate::proxy::explain::Explanation;
 pub struct ExplainArgs {
     /// The request's method
     method: String,
+    // Not `url`, which is the admin API's.
     /// A path with query, or a whole URL
-    url: String,
+    #[arg(value_name = "URL")]
+    target: String,
     /// A header of the request; repeatable
     #[arg(short = 'H', long = "header", value_name = "K: V", value_parser = header)]
     headers: Vec<(String, String)>,
 }
 
 pub async fn run(client: &Client<'_>, args: ExplainArgs) -> Result<ExitCode, Failure> {
-    let asked =
-        json!({ "method": args.method.to_uppercase(), "url": args.url, "headers": args.headers });
+    let asked = json!({ "method": args.method.to_uppercase(), "url": args.target, "headers": args.headers });
     let explanation: Explanation = client
         .backend
         .call(Method::POST, "/api/v1/explain", Some(&asked))

@@ -104,7 +104,7 @@ enum Command {
     /// Validate the configuration and reach everything it names
     Check(CheckArgs),
     /// Apply the schema to the database
-    #[command(after_help = "Example:\n  DATABASE_URL=postgres://ficus@db/ficus ficus migrate")]
+    #[command(after_help = "Example:\n  ficus migrate --database-url postgres://ficus@db/ficus")]
     Migrate,
     /// Capabilities, overrides, and proxies with their revision and lag
     Status(status::StatusArgs),

@@ -140,6 +140,19 @@ impl Written {
                 fault: None,
             },
         };
+        if !dry_run {
+            let author = &how.terms.author;
+            tracing::info!(
+                revision = change.revision.0,
+                rows = change.changed,
+                actor = author.actor,
+                source = author.source.as_str(),
+                waited,
+                confirmed = outcome.confirmed,
+                elapsed_ms = outcome.elapsed_ms,
+                "change written"
+            );
+        }
         Self {
             revision: change.revision,
             changed: Some(change.changed),

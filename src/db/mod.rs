@@ -109,6 +109,20 @@ pub async fn create_database(url: &str, name: &str, template: Option<&str>) -> a
     Ok(())
 }
 
+/// Removes a database with the sessions in it, if it is there; `url` leads to another one of the same server.
+pub async fn drop_database(url: &str, name: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect_with(&connect_options(url)?)
+        .await
+        .context("could not connect to drop a database")?;
+    let statement = format!("drop database if exists {} with (force)", quote_name(name));
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(&mut connection)
+        .await
+        .with_context(|| format!("could not drop the database {name}"))?;
+    connection.close().await?;
+    Ok(())
+}
+
 /// A name as SQL quotes it.
 fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

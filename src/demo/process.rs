@@ -43,6 +43,8 @@ impl Process {
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Where the shell tells of its children's ends.
+            .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("could not start {name}"))?;
         let mut pid = String::new();

@@ -33,9 +33,11 @@ struct Layout {
     revision: Revision,
     capabilities: Vec<(String, Capability)>,
     forced: Forced,
-    /// Id, slug, class, the two planes of flags.
-    tenants: Vec<(i64, Option<Arc<str>>, Class, u64, u64)>,
+    tenants: Vec<TenantLayout>,
 }
+
+/// Id, slug, class, the two planes of flags.
+type TenantLayout = (i64, Option<Arc<str>>, Class, u64, u64);
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]

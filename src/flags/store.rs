@@ -29,23 +29,35 @@ pub struct Instance {
 pub struct Read<T> {
     pub value: T,
     pub rejected: usize,
+    pub stamp: Stamp,
 }
 
-pub async fn newest_revision(pool: &PgPool) -> sqlx::Result<Revision> {
-    sqlx::query_scalar("select revision from ficus.clock")
+/// The moment of a revision's change, by the database's clock. Two histories that share a number, such as before
+/// and after a failover that lost the last commits, do not share it. `None`: there has been no change yet.
+pub type Stamp = Option<String>;
+
+/// The newest revision, and when the change `of` was made, if this database has it.
+pub async fn newest_revision(pool: &PgPool, of: Revision) -> sqlx::Result<(Revision, Stamp)> {
+    let sql = "select clock.revision, (select extract(epoch from at)::text from ficus.change where revision = $1) from ficus.clock";
+    sqlx::query_as::<_, (i64, Stamp)>(sql)
+        .bind(of.0)
         .fetch_one(pool)
         .await
-        .map(Revision)
+        .map(|(newest, stamp)| (Revision(newest), stamp))
 }
 
-/// Everything. Streams, so that a million tenants need no second copy in memory.
-pub async fn load_all(pool: &PgPool) -> sqlx::Result<Read<Snapshot>> {
+/// Everything. Streams, so that a million tenants need no second copy in memory. `old` has the last word on rows
+/// that make no sense.
+pub async fn load_all(pool: &PgPool, old: Option<&Snapshot>) -> sqlx::Result<Read<Snapshot>> {
     let mut tx = pool
         .begin_with("begin isolation level repeatable read read only")
         .await?;
-    let revision: i64 = sqlx::query_scalar("select revision from ficus.clock")
-        .fetch_one(&mut *tx)
-        .await?;
+    let (revision, stamp): (i64, Stamp) = sqlx::query_as(
+        "select clock.revision, extract(epoch from change.at)::text
+         from ficus.clock left join ficus.change on change.revision = clock.revision",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     let mut rejected = 0;
 
     let mut capabilities = BTreeMap::new();
@@ -53,11 +65,11 @@ pub async fn load_all(pool: &PgPool) -> sqlx::Result<Read<Snapshot>> {
         .fetch_all(&mut *tx)
         .await?
     {
-        match capability(row.get(1), row.get(2)) {
-            Some(capability) => {
-                capabilities.insert(row.get::<String, _>(0), capability);
-            }
-            None => rejected += 1,
+        let name: String = row.get(0);
+        let read = capability(row.get(1), row.get(2));
+        rejected += usize::from(read.is_none());
+        if let Some(capability) = read.or_else(|| known(old, &name, row.get(1))) {
+            capabilities.insert(name, capability);
         }
     }
     let mut forced = Forced::default();
@@ -83,27 +95,44 @@ pub async fn load_all(pool: &PgPool) -> sqlx::Result<Read<Snapshot>> {
                 select f.tenant_id,
                     bit_or(case when f.state in ('legacy', 'modern') then 1::bigint << c.ordinal::int else 0 end) as low,
                     bit_or(case when f.state in ('shadow', 'modern') then 1::bigint << c.ordinal::int else 0 end) as high,
-                    count(*) filter (where f.state not in ('legacy', 'shadow', 'modern')) as unknown
+                    bit_or(case when f.state in ('legacy', 'shadow', 'modern') then 0 else 1::bigint << c.ordinal::int end) as unknown
                 from ficus.flag as f join ficus.capability as c on c.name = f.capability
+                where c.ordinal between 0 and 63
                 group by f.tenant_id
             ) as f on f.tenant_id = t.id";
         let mut rows = sqlx::query(sql).fetch(&mut *tx);
         while let Some(row) = rows.try_next().await? {
+            let id = TenantId(row.get(0));
             let class = Class::parse(row.get(2));
-            rejected +=
-                usize::from(class.is_none()) + row.get::<Option<i64>, _>(5).unwrap_or(0) as usize;
+            let plane = |at: usize| row.get::<Option<i64>, _>(at).unwrap_or(0) as u64;
+            let unknown = plane(5);
+            rejected += usize::from(class.is_none()) + unknown.count_ones() as usize;
+            // Only what makes no sense is looked up: a million times is a while.
+            let before = (class.is_none() || unknown != 0)
+                .then(|| old.and_then(|old| old.tenant(id)))
+                .flatten();
             let facts = TenantFacts {
                 slug: row.get::<Option<&str>, _>(1).map(Arc::from),
-                class: class.unwrap_or_default(),
+                class: class.or(before.map(|t| t.class)).unwrap_or_default(),
             };
-            let plane = |at: usize| row.get::<Option<i64>, _>(at).unwrap_or(0) as u64;
-            tenants.push(Tenant::new(TenantId(row.get(0)), facts).with_planes(plane(3), plane(4)));
+            let mut tenant = Tenant::new(id, facts).with_planes(plane(3), plane(4));
+            if let (Some(old), Some(before)) = (old, before) {
+                for (name, now) in capabilities
+                    .iter()
+                    .filter(|(_, c)| unknown >> c.ordinal & 1 == 1)
+                {
+                    let state = old.capability(name).and_then(|c| before.state(c.ordinal));
+                    tenant.set_state(now.ordinal, state);
+                }
+            }
+            tenants.push(tenant);
         }
     }
     tx.rollback().await?;
     Ok(Read {
         value: Snapshot::build(Revision(revision), capabilities, forced, tenants),
         rejected,
+        stamp,
     })
 }
 
@@ -113,7 +142,8 @@ pub async fn load_since(pool: &PgPool, old: &Snapshot) -> sqlx::Result<Option<Re
             select distinct entity, tenant_id, capability from ficus.change_item
             where revision > $1 and entity in ('tenant', 'flag')
         )
-        select 'clock' as kind, revision as id, null::text as name, null::text as word, null::smallint as ordinal, true as present from ficus.clock
+        select 'clock' as kind, clock.revision as id, extract(epoch from change.at)::text as name, null::text as word, null::smallint as ordinal, true as present
+        from ficus.clock left join ficus.change on change.revision = clock.revision
         union all select 'capability', null, name, effect, ordinal, true from ficus.capability
         union all select 'override', null, capability, action, null, true from ficus.override
         union all
@@ -131,24 +161,27 @@ pub async fn load_since(pool: &PgPool, old: &Snapshot) -> sqlx::Result<Option<Re
         .await?;
     let mut delta = Delta::default();
     let mut overrides = Vec::new();
-    let mut rejected = 0;
+    let (mut rejected, mut stamp) = (0, None);
     for row in &rows {
         let (name, word): (Option<&str>, Option<&str>) = (row.get(2), row.get(3));
         let id = row.get::<Option<i64>, _>(1).unwrap_or_default();
         let present: bool = row.get(5);
         match row.get::<&str, _>(0) {
-            "clock" => delta.revision = Revision(id),
-            "capability" => match (
-                name,
-                word.and_then(|effect| {
-                    capability(row.get::<Option<i16>, _>(4).unwrap_or(-1), effect)
-                }),
-            ) {
-                (Some(name), Some(capability)) => {
+            "clock" => {
+                delta.revision = Revision(id);
+                stamp = name.map(str::to_owned);
+            }
+            "capability" => {
+                let (name, ordinal) = (
+                    name.unwrap_or_default(),
+                    row.get::<Option<i16>, _>(4).unwrap_or(-1),
+                );
+                let read = word.and_then(|effect| capability(ordinal, effect));
+                rejected += usize::from(read.is_none());
+                if let Some(capability) = read.or_else(|| known(Some(old), name, ordinal)) {
                     delta.capabilities.insert(name.to_owned(), capability);
                 }
-                _ => rejected += 1,
-            },
+            }
             "override" => overrides.push((name, word.unwrap_or_default())),
             "tenant" if !present => delta.tenants.push((TenantId(id), None)),
             "tenant" => match word.and_then(Class::parse) {
@@ -183,13 +216,12 @@ pub async fn load_since(pool: &PgPool, old: &Snapshot) -> sqlx::Result<Option<Re
             }
         }
     }
-    let renumbered = |(name, known): (&String, &Capability)| {
-        delta
-            .capabilities
-            .get(name)
-            .is_some_and(|now| now.ordinal != known.ordinal)
+    // The bits of a number that changed hands are of two capabilities, and no row says which came last.
+    let moved = |(name, now): (&String, &Capability)| {
+        let mut before = old.capabilities().iter();
+        before.any(|(other, was)| (other == name) != (was.ordinal == now.ordinal))
     };
-    if old.capabilities().iter().any(renumbered) {
+    if delta.capabilities.iter().any(moved) {
         return Ok(None);
     }
     for (name, action) in overrides {
@@ -203,7 +235,14 @@ pub async fn load_since(pool: &PgPool, old: &Snapshot) -> sqlx::Result<Option<Re
     Ok(Some(Read {
         value: delta,
         rejected,
+        stamp,
     }))
+}
+
+/// What the snapshot before said of a capability whose row makes no sense, as long as it is the same place.
+fn known(old: Option<&Snapshot>, name: &str, ordinal: i16) -> Option<Capability> {
+    old?.capability(name)
+        .filter(|known| i16::from(known.ordinal) == ordinal)
 }
 
 fn capability(ordinal: i16, effect: &str) -> Option<Capability> {
@@ -287,7 +326,10 @@ pub async fn mark_stopped(pool: &PgPool, id: Uuid) -> sqlx::Result<()> {
 /// Tells the database of a local action, once. Answers the revision from which it stands there.
 pub async fn replay(pool: &PgPool, action: &Action) -> sqlx::Result<Revision> {
     let mut tx = pool.begin().await?;
-    let settings = "select set_config('ficus.actor', $1, true), set_config('ficus.reason', $2, true), set_config('ficus.source', 'local', true)";
+    // A writer who holds the clock for long must not keep this proxy from reading.
+    let settings =
+        "select set_config('ficus.actor', $1, true), set_config('ficus.reason', $2, true),
+        set_config('ficus.source', 'local', true), set_config('lock_timeout', '2s', true)";
     sqlx::query(settings)
         .bind(&action.actor)
         .bind(&action.reason)

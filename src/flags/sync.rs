@@ -3,6 +3,7 @@
 //! Its own file, because this one task is all that ties the request path to PostgreSQL: when the database
 //! is away it fails, waits and tries again, and the proxy goes on with what it has.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::store::{self, Instance};
-use super::{Config, Flags};
+use super::store::{self, Instance, Stamp};
+use super::{Config, Flags, Snapshot};
 use crate::ids::Revision;
 use crate::telemetry::Metrics;
 
@@ -22,6 +23,10 @@ use crate::telemetry::Metrics;
 const CHANNEL: &str = "ficus_change";
 /// A query on the listening connection that takes longer than this means that the link is dead.
 const PROBE_DEADLINE: Duration = Duration::from_secs(3);
+/// For a statement of one row, the wait for a connection and for its lock included.
+const ROW_DEADLINE: Duration = Duration::from_secs(6);
+/// For a load of everything: beyond the statement timeout that the server itself keeps.
+const LOAD_DEADLINE: Duration = Duration::from_secs(90);
 /// The row in `ficus.instance` says alive this often; after 10 s of silence the fleet calls us dead.
 const BEAT: Duration = Duration::from_secs(2);
 /// Between two attempts to reach PostgreSQL.
@@ -49,20 +54,34 @@ enum Ended {
     ListenerLost,
     #[error("the listening connection did not answer within {PROBE_DEADLINE:?}")]
     ListenerSilent,
+    #[error("the database did not answer within {0:?}")]
+    Silent(Duration),
     #[error("keeping the local actions on disk: {0}")]
     Disk(#[from] std::io::Error),
 }
 
+/// What is remembered from one session to the next.
+#[derive(Default)]
+struct Memory {
+    /// The revision in force with its stamp, while the snapshot is this database's own word.
+    same_history: Option<(Revision, Stamp)>,
+    /// The database is older than the snapshot: said once.
+    refusing: bool,
+    /// Local actions that the database did not take: each is said once.
+    complained: BTreeSet<Uuid>,
+}
+
 impl Sync {
     /// Runs until `stop`. Bound: one listening connection, one query at a time on the pool, and one disk write at a time.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let writer = tokio::spawn(write_to_disk(self.flags.clone(), stop.clone()));
         let mut wait = BACKOFF.start;
         let mut away = false;
+        let mut memory = Memory::default();
         loop {
             let begun = Instant::now();
             let ended = tokio::select! {
-                ended = self.session() => ended,
+                ended = self.session(&mut memory) => ended,
                 () = stop.cancelled() => break,
             };
             // A session that held for a while was a good one: begin the waiting anew.
@@ -73,6 +92,8 @@ impl Sync {
                 tracing::warn!(error = %ended, revision = self.flags.revision().0, "lost the database; serving from the last snapshot");
             }
             self.metrics.database_up.set(0);
+            // The pool waits for connections that it lent, also for those that will never answer.
+            self.pool = afresh(&self.pool);
             let jitter = rand::rng().random_range(0.5..1.0);
             tokio::select! {
                 () = sleep(wait.mul_f64(jitter)) => {}
@@ -90,23 +111,23 @@ impl Sync {
     }
 
     /// One session with the database; returns only when it ends.
-    async fn session(&self) -> Ended {
-        match self.serve().await {
+    async fn session(&self, memory: &mut Memory) -> Ended {
+        match self.serve(memory).await {
             Ok(never) => match never {},
             Err(ended) => ended,
         }
     }
 
-    async fn serve(&self) -> Result<std::convert::Infallible, Ended> {
+    async fn serve(&self, memory: &mut Memory) -> Result<std::convert::Infallible, Ended> {
         // Listen before the first load: a change between the two would be lost otherwise.
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let mut listener = within(PgListener::connect_with(&self.pool)).await?;
         listener.eager_reconnect(false);
         if self.config.notify {
-            listener.listen(CHANNEL).await?;
+            within(listener.listen(CHANNEL)).await?;
         }
-        store::register(&self.pool, &self.instance, self.flags.revision()).await?;
-        self.bring_home().await?;
-        self.catch_up().await?;
+        let register = || store::register(&self.pool, &self.instance, self.flags.revision());
+        within(register()).await?;
+        self.catch_up(memory).await?;
         self.metrics.database_up.set(1);
         tracing::info!(
             revision = self.flags.revision().0,
@@ -126,15 +147,15 @@ impl Sync {
                         let named = notification.payload().parse().map(Revision).unwrap_or_default();
                         // A burst of flips is one catch-up: the later notifications find it done.
                         if named > self.flags.revision() {
-                            self.follow().await?;
+                            self.follow(memory).await?;
                         }
                     }
                     None => return Err(Ended::ListenerLost),
                 },
-                _ = poll.tick() => self.follow().await?,
+                _ = poll.tick() => self.follow(memory).await?,
                 _ = beat.tick() => {
-                    if !store::heartbeat(&self.pool, self.instance.id).await? {
-                        store::register(&self.pool, &self.instance, self.flags.revision()).await?;
+                    if !within(store::heartbeat(&self.pool, self.instance.id)).await? {
+                        within(register()).await?;
                     }
                 }
                 // A link that swallows packets raises nothing by itself: ask it something.
@@ -142,53 +163,70 @@ impl Sync {
                     let question = sqlx::query("select 1").execute(&mut listener);
                     timeout(PROBE_DEADLINE, question).await.map_err(|_| Ended::ListenerSilent)??;
                 }
-                () = self.flags.0.acted.notified() => {
-                    self.bring_home().await?;
-                    self.catch_up().await?;
-                }
+                () = self.flags.0.acted.notified() => self.catch_up(memory).await.map(drop)?,
             }
         }
     }
 
     /// Catches up while in step with the database: the only time at which propagation is worth measuring.
-    async fn follow(&self) -> Result<(), Ended> {
-        if let Some(seconds) = self.catch_up().await? {
+    async fn follow(&self, memory: &mut Memory) -> Result<(), Ended> {
+        if let Some(seconds) = self.catch_up(memory).await? {
             self.metrics.propagation.observe(seconds);
         }
         Ok(())
     }
 
     /// Makes the snapshot as new as the database, and says so there. Answers how old the change was by then, in seconds.
-    async fn catch_up(&self) -> Result<Option<f64>, Ended> {
-        let newest = store::newest_revision(&self.pool).await?;
+    /// Local actions go first, and are forgotten when the snapshot shows what became of them.
+    async fn catch_up(&self, memory: &mut Memory) -> Result<Option<f64>, Ended> {
+        let told = self.bring_home(memory).await?;
+        let age = self.fetch(memory).await?;
+        // A database whose snapshot was refused knows of the action, and this proxy does not show it.
+        let shown = self.flags.revision();
+        let home: Vec<Uuid> = told
+            .iter()
+            .filter(|(_, at)| *at <= shown)
+            .map(|(id, _)| *id)
+            .collect();
+        if !home.is_empty() {
+            self.flags.forget_actions(&home)?;
+            tracing::info!(actions = home.len(), "brought the local rollbacks home");
+        }
+        Ok(age)
+    }
+
+    async fn fetch(&self, memory: &mut Memory) -> Result<Option<f64>, Ended> {
         let have = self.flags.revision();
-        let loaded = self.flags.load_full();
-        let snapshot = match loaded {
-            Some(old) if have == newest && have != Revision(0) => {
-                drop(old);
+        let (newest, stamp) = within(store::newest_revision(&self.pool, have)).await?;
+        if newest < have {
+            // When it passes us by one day, its history is still another one.
+            memory.same_history = None;
+            return Ok(self.refuse(newest, memory));
+        }
+        let current = self.flags.load_full();
+        let known = memory.same_history.as_ref() == Some(&(have, stamp));
+        let (snapshot, stamp) = match current {
+            Some(_) if known && have == newest => {
                 self.flags.confirm();
                 return Ok(None);
             }
-            // A bootstrap file numbers capabilities by itself; only a whole load replaces it.
-            Some(old) if have != Revision(0) => match store::load_since(&self.pool, &old).await? {
+            // A snapshot from a file, or of a database that has lost commits since, has no right to a delta.
+            Some(old) if known => match bounded(store::load_since(&self.pool, &old)).await? {
                 Some(read) => {
                     self.reject(read.rejected);
-                    old.apply(read.value)
+                    (old.apply(read.value), read.stamp)
                 }
-                None => self.load_all().await?,
+                None => self.load_all(Some(&old)).await?,
             },
-            _ => self.load_all().await?,
+            old => self.load_all(old.as_deref()).await?,
         };
         let revision = snapshot.revision;
         if !self.flags.install(snapshot) {
-            self.metrics.snapshots_refused.inc();
-            tracing::error!(
-                database = revision.0,
-                in_force = self.flags.revision().0,
-                "the database is older than the snapshot in force, which stays; if a backup was restored on purpose, stop the proxies and remove their state folder"
-            );
-            return Ok(None);
+            memory.same_history = None;
+            return Ok(self.refuse(revision, memory));
         }
+        memory.same_history = Some((revision, stamp));
+        memory.refusing = false;
         self.flags.confirm();
         self.metrics.revision.set(revision.0);
         self.metrics.tenants.set(
@@ -197,12 +235,24 @@ impl Sync {
                 .as_ref()
                 .map_or(0, |s| s.tenant_count() as i64),
         );
-        Ok(store::acknowledge(&self.pool, self.instance.id, revision).await?)
+        within(store::acknowledge(&self.pool, self.instance.id, revision)).await
     }
 
-    async fn load_all(&self) -> Result<super::Snapshot, Ended> {
+    fn refuse(&self, database: Revision, memory: &mut Memory) -> Option<f64> {
+        self.metrics.snapshots_refused.inc();
+        if !std::mem::replace(&mut memory.refusing, true) {
+            tracing::error!(
+                database = database.0,
+                in_force = self.flags.revision().0,
+                "the database is older than the snapshot in force, which stays; if a backup was restored on purpose, stop the proxies and remove the snapshot in their state folders"
+            );
+        }
+        None
+    }
+
+    async fn load_all(&self, old: Option<&Snapshot>) -> Result<(Snapshot, Stamp), Ended> {
         let begun = Instant::now();
-        let read = store::load_all(&self.pool).await?;
+        let read = bounded(store::load_all(&self.pool, old)).await?;
         self.reject(read.rejected);
         tracing::info!(
             tenants = read.value.tenant_count(),
@@ -210,7 +260,7 @@ impl Sync {
             ms = begun.elapsed().as_millis() as u64,
             "loaded the control state"
         );
-        Ok(read.value)
+        Ok((read.value, read.stamp))
     }
 
     fn reject(&self, rows: usize) {
@@ -223,66 +273,93 @@ impl Sync {
         }
     }
 
-    /// Tells the database of the actions taken without it, and forgets each one when the snapshot shows it.
-    async fn bring_home(&self) -> Result<(), Ended> {
-        let actions = self.flags.local_actions();
-        if actions.is_empty() {
-            return Ok(());
-        }
-        let mut told: Vec<Uuid> = Vec::with_capacity(actions.len());
-        for action in &actions {
-            match store::replay(&self.pool, action).await {
-                Ok(_) => told.push(action.id),
+    /// Tells the database of the actions taken without it. Answers each with the revision that shows it.
+    async fn bring_home(&self, memory: &mut Memory) -> Result<Vec<(Uuid, Revision)>, Ended> {
+        let mut told = Vec::new();
+        for action in self.flags.local_actions() {
+            match within(store::replay(&self.pool, &action)).await {
+                Ok(revision) => told.push((action.id, revision)),
                 // Such as a capability that is not registered: it stays in force here, and the others go home.
-                Err(e) if e.as_database_error().is_some() => {
-                    tracing::error!(action.id = %action.id, error = %e, "a local rollback cannot be brought home; it stays in force on this proxy")
+                Err(Ended::Database(e)) if e.as_database_error().is_some() => {
+                    // It is tried again at each poll; what hinders it may go away.
+                    if memory.complained.insert(action.id) {
+                        tracing::error!(action.id = %action.id, error = %e, "a local rollback cannot be brought home; it stays in force on this proxy");
+                    }
                 }
-                Err(e) => return Err(e.into()),
+                Err(e) => return Err(e),
             }
         }
-        // First see the rows that it moved, then let go: the tenant must not be modern for a moment in between.
-        self.catch_up().await?;
-        if !told.is_empty() {
-            self.flags.forget_actions(&told)?;
-            tracing::info!(actions = told.len(), "brought the local rollbacks home");
-        }
-        Ok(())
+        Ok(told)
     }
+}
+
+/// A pool like this one, without its connections.
+fn afresh(pool: &PgPool) -> PgPool {
+    let options = (*pool.connect_options()).clone();
+    pool.options().clone().connect_lazy_with(options)
+}
+
+/// A statement that reads or writes a row. A link that swallows packets must not hold us for as long as TCP hopes.
+async fn within<T>(question: impl Future<Output = sqlx::Result<T>>) -> Result<T, Ended> {
+    let answer = timeout(ROW_DEADLINE, question).await;
+    Ok(answer.map_err(|_| Ended::Silent(ROW_DEADLINE))??)
+}
+
+/// The same for one that reads many rows.
+async fn bounded<T>(question: impl Future<Output = sqlx::Result<T>>) -> Result<T, Ended> {
+    let answer = timeout(LOAD_DEADLINE, question).await;
+    Ok(answer.map_err(|_| Ended::Silent(LOAD_DEADLINE))??)
 }
 
 /// Keeps the disk snapshot as new as the one in force. Writes that would come too fast are skipped, never the last.
 async fn write_to_disk(flags: Flags, stop: CancellationToken) {
-    let mut revisions = flags.watch();
-    let mut written = None;
+    let mut changes = flags.watch();
+    // What was read from the disk is there already.
+    let mut due = false;
     loop {
-        let current = flags.load_full();
-        let mut rest = RETRY_DISK;
-        if let Some(snapshot) =
-            current.filter(|s| s.revision > Revision(0) && written != Some(s.revision))
-        {
-            let revision = snapshot.revision;
-            let begun = Instant::now();
-            let state = flags.0.state.clone();
-            match tokio::task::spawn_blocking(move || state.save_snapshot(&snapshot)).await {
-                Ok(Ok(())) => written = Some(revision),
-                Ok(Err(e)) => {
-                    tracing::error!(error = %e, "the disk snapshot was not written; the one before it stays")
+        if !due {
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = stop.cancelled() => {
+                    if !changes.has_changed().unwrap_or(false) {
+                        return;
+                    }
                 }
-                Err(e) => tracing::error!(error = %e, "the disk writer's thread ended badly"),
             }
-            if written == Some(revision) {
-                rest = begun.elapsed() * REST;
+            due = true;
+        }
+        changes.mark_unchanged();
+        let begun = Instant::now();
+        let rest = match save(&flags).await {
+            Ok(()) => {
+                due = false;
+                begun.elapsed() * REST
             }
-        }
-        if stop.is_cancelled() {
-            return;
-        }
-        let current_is_written = written == Some(flags.revision());
+            Err(problem) => {
+                tracing::error!(%problem, "the disk snapshot was not written; the one before it stays");
+                if stop.is_cancelled() {
+                    return;
+                }
+                RETRY_DISK
+            }
+        };
+        // What comes meanwhile is written after the rest, or before the end.
         tokio::select! {
-            // What came while we rested is written after the rest.
-            () = sleep(rest), if !current_is_written => {}
-            _ = revisions.changed(), if current_is_written => {}
+            () = sleep(rest) => {}
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// A snapshot at revision 0 is a bootstrap file's or an empty database's: nothing that a start would need.
+async fn save(flags: &Flags) -> Result<(), String> {
+    let current = flags.load_full().filter(|s| s.revision > Revision(0));
+    let Some(snapshot) = current else {
+        return Ok(());
+    };
+    let state = flags.0.state.clone();
+    let written = tokio::task::spawn_blocking(move || state.save_snapshot(&snapshot)).await;
+    written
+        .map_err(|e| e.to_string())?
+        .map_err(|e| e.to_string())
 }

@@ -22,8 +22,9 @@ pub struct Table<R> {
 impl<R: Row> Default for Table<R> {
     fn default() -> Self {
         // One empty vector, shared by every shard.
+        let empty = Arc::default();
         Self {
-            shards: vec![Arc::new(Vec::new()); SHARDS],
+            shards: std::iter::repeat_n(empty, SHARDS).collect(),
             len: 0,
         }
     }

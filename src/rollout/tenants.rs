@@ -132,11 +132,39 @@ pub(super) async fn resolve_all(
     db: &mut PgConnection,
     wanted: &[TenantRef],
 ) -> Result<Vec<i64>, Error> {
-    let mut ids = Vec::with_capacity(wanted.len());
-    for tenant in wanted {
-        ids.push(resolve(&mut *db, tenant).await?.0);
-    }
-    Ok(ids)
+    let ids: Vec<Option<i64>> = wanted
+        .iter()
+        .map(|it| {
+            if let TenantRef::Id(id) = it {
+                Some(id.0)
+            } else {
+                None
+            }
+        })
+        .collect();
+    let slugs: Vec<Option<&str>> = wanted
+        .iter()
+        .map(|it| {
+            if let TenantRef::Slug(slug) = it {
+                Some(slug.as_str())
+            } else {
+                None
+            }
+        })
+        .collect();
+    // Sub-selects and no join on "id or slug", so that each is one look into an index. One statement, since the
+    // clock is locked meanwhile.
+    let query = sqlx::query_scalar(
+        "select coalesce((select t.id from ficus.tenant as t where t.id = w.id), (select t.id from ficus.tenant as t where t.slug = w.slug))
+         from unnest($1::bigint[], $2::text[]) with ordinality as w (id, slug, nth) order by w.nth",
+    )
+    .bind(ids)
+    .bind(slugs);
+    let found: Vec<Option<i64>> = within(query.fetch_all(db)).await?;
+    let named = found.into_iter().zip(wanted);
+    named
+        .map(|(id, tenant)| id.ok_or_else(|| Error::UnknownTenant(tenant.clone())))
+        .collect()
 }
 
 /// Sets what the patch names. A tenant that is named by a number and not there yet is made.

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use subtle::ConstantTimeEq;
 
-use super::transaction::within;
-use super::{Author, Error};
+use super::transaction::{Write, within};
+use super::{Author, Error, Terms};
 
 const PREFIX: &str = "ficus_";
 const RANDOM_BYTES: usize = 24;
@@ -87,8 +87,9 @@ pub async fn create_token(
         .bind(name)
         .bind(role.as_str())
         .bind(digest.as_slice());
-    within(insert.execute(pool)).await?;
-    tracing::info!(name, role = role.as_str(), by = author.actor, "token made");
+    let mut write = Write::begin(pool, &Terms::of(author.clone())).await?;
+    let made = write.execute(insert).await?;
+    write.finish(made).await?;
     Ok(text)
 }
 
@@ -104,8 +105,10 @@ pub async fn list_tokens(pool: &PgPool) -> Result<Vec<Token>, Error> {
 pub async fn revoke_token(pool: &PgPool, author: &Author, name: &str) -> Result<bool, Error> {
     let revoke = sqlx::query("update ficus.token set revoked_at = clock_timestamp() where name = $1 and revoked_at is null")
         .bind(name);
-    if within(revoke.execute(pool)).await?.rows_affected() > 0 {
-        tracing::info!(name, by = author.actor, "token revoked");
+    let mut write = Write::begin(pool, &Terms::of(author.clone())).await?;
+    let revoked = write.execute(revoke).await?;
+    write.finish(revoked).await?;
+    if revoked > 0 {
         return Ok(true);
     }
     let known = sqlx::query("select from ficus.token where name = $1").bind(name);

@@ -2,11 +2,24 @@
 //!
 //! One binary, because linking is what integration tests cost most, and because they share one server.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test says what it expects by failing on it, its helpers included"
+)]
+
+mod cli;
+mod control_api;
+mod control_rollout;
+mod control_stage;
 mod dashboard;
+mod demo;
 mod embedded;
 mod engine;
 mod fleet;
 mod identity;
 mod proxy;
+mod rollback;
 mod schema;
 mod support;

@@ -2,6 +2,7 @@
 //!
 //! Its own folder, because it is a real SMTP server with a page, of which the rest of the demo sees three calls.
 
+mod lines;
 mod page;
 mod smtp;
 mod store;

@@ -4,28 +4,22 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter,
-};
+use tokio::io::{AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::lines::{LONGEST_LINE, Line, next_line};
 use super::store::Store;
 
 /// Connections at once; more are told to come back.
 const CONNECTIONS: usize = 64;
 /// Bytes of a message.
 const LARGEST_MESSAGE: usize = 1024 * 1024;
-/// Bytes of a line: RFC 5321 asks for 512 in commands and 1000 in messages, and real senders exceed it.
-const LONGEST_LINE: usize = 16 * 1024;
 /// RFC 5321, 4.5.3.1.8.
 const RECIPIENTS: usize = 100;
-/// For one line. RFC 5321 asks for five minutes, which suits a mailbox and not a demo.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Serves until it is aborted; its sessions end with it.
 pub async fn serve(listener: TcpListener, store: Arc<Store>) {
@@ -249,38 +243,6 @@ impl<R: tokio::io::AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             self.writer.flush().await
         } else {
             Ok(())
-        }
-    }
-}
-
-enum Line {
-    /// With its line end.
-    Whole(Vec<u8>),
-    /// Read to its end and thrown away.
-    TooLong,
-    End,
-}
-
-async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Line> {
-    let mut line = Vec::new();
-    let mut too_long = false;
-    loop {
-        let room = (LONGEST_LINE + 1) as u64;
-        let read = tokio::time::timeout(
-            PATIENCE,
-            (&mut *reader).take(room).read_until(b'\n', &mut line),
-        )
-        .await??;
-        if read == 0 {
-            return Ok(Line::End);
-        }
-        let ended = line.ends_with(b"\n");
-        too_long |= line.len() > LONGEST_LINE;
-        match (ended, too_long) {
-            (true, true) => return Ok(Line::TooLong),
-            (true, false) => return Ok(Line::Whole(line)),
-            (false, true) => line.clear(),
-            (false, false) => {}
         }
     }
 }

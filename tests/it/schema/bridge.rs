@@ -11,7 +11,7 @@ const BRIDGE: &str =
 /// Tenants and users 1 to `users`, all off.
 async fn with_users(users: i64) -> Database {
     let db = with_tenants(users).await;
-    run(db.pool(), "create table users (id bigint primary key, name text, messaging_service_enabled boolean not null default false)").await;
+    run(db.pool(), "create table public.users (id bigint primary key, name text, messaging_service_enabled boolean not null default false)").await;
     run(
         db.pool(),
         &format!("insert into users (id) select generate_series(1, {users})"),
@@ -249,4 +249,60 @@ async fn a_bridge_made_twice_is_one_bridge() {
         count(db.pool(), "select count(*) from ficus.bridge").await,
         1
     );
+}
+
+#[tokio::test]
+async fn a_flag_that_is_deleted_clears_the_column() {
+    let db = with_users(1).await;
+    run(db.pool(), BRIDGE).await;
+    run(
+        db.pool(),
+        "update users set messaging_service_enabled = true",
+    )
+    .await;
+    run(db.pool(), "delete from ficus.flag").await;
+    assert!(!enabled(&db, 1).await);
+}
+
+#[tokio::test]
+async fn the_longest_name_of_a_capability_can_be_bridged() {
+    let db = with_users(1).await;
+    let name = "c".repeat(63);
+    run(
+        db.pool(),
+        &format!("insert into ficus.capability (name) values ('{name}')"),
+    )
+    .await;
+    run(db.pool(), &format!("select ficus.bridge_legacy_column('users', 'id', 'messaging_service_enabled', '{name}')")).await;
+    run(
+        db.pool(),
+        "update users set messaging_service_enabled = true",
+    )
+    .await;
+    assert_eq!(state(db.pool(), 1, &name).await.as_deref(), Some("modern"));
+    run(db.pool(), "update ficus.flag set state = 'legacy'").await;
+    assert!(!enabled(&db, 1).await);
+}
+
+#[tokio::test]
+async fn two_capabilities_may_share_a_legacy_table() {
+    let db = with_users(1).await;
+    run(
+        db.pool(),
+        "alter table users add column new_dashboard boolean",
+    )
+    .await;
+    run(db.pool(), BRIDGE).await;
+    run(
+        db.pool(),
+        "select ficus.bridge_legacy_column('users', 'id', 'new_dashboard', 'dashboard')",
+    )
+    .await;
+    run(db.pool(), "update users set new_dashboard = true").await;
+    assert_eq!(
+        state(db.pool(), 1, "dashboard").await.as_deref(),
+        Some("modern")
+    );
+    assert_eq!(state(db.pool(), 1, "messaging").await, None);
+    assert!(!enabled(&db, 1).await);
 }

@@ -249,7 +249,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 }
 
 /// Free at the moment of asking. Each test asks for its own, and the kernel hands them out in turn.
-fn free_ports<const N: usize>() -> [SocketAddr; N] {
+pub fn free_ports<const N: usize>() -> [SocketAddr; N] {
     let held = std::array::from_fn::<_, N, _>(|_| {
         std::net::TcpListener::bind("127.0.0.1:0").expect("a free port")
     });

@@ -1,115 +1,19 @@
-//! Logs and metrics: how they are set up, and every handle, declared once.
+//! Every metric, declared once, as handles that are resolved before they are needed.
 //!
 //! Its own file, because names of metrics are a contract with dashboards and alert rules: they stand here and
-//! nowhere else. Handles are resolved before they are needed; counting takes an atomic add and no lock.
+//! nowhere else. Counting takes an atomic add and no lock.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
-use tracing_subscriber::EnvFilter;
 
+use super::histogram::Histogram;
 use crate::flags::{Reason, Side};
-
-/// What `[telemetry]` says.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// A filter as `RUST_LOG` takes it, such as `info` or `ficus=debug,warn`.
-    pub log: String,
-    pub format: Format,
-    pub access_log: AccessLog,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Json,
-    Text,
-}
-
-/// Where the one line a request goes.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AccessLog {
-    Stdout,
-    File(PathBuf),
-    Off,
-}
-
-/// Changes the log's filter while the process runs.
-pub type SetFilter = Box<dyn Fn(&str) -> anyhow::Result<()> + Send + Sync>;
-
-/// Starts logging to stderr. Once a process.
-pub fn start_logging(config: &Config) -> anyhow::Result<SetFilter> {
-    let (filter, handle) = tracing_subscriber::reload::Layer::new(EnvFilter::try_new(&config.log)?);
-    use tracing_subscriber::layer::SubscriberExt;
-    use tracing_subscriber::util::SubscriberInitExt;
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(true);
-    let registry = tracing_subscriber::registry().with(filter);
-    match config.format {
-        Format::Json => registry.with(layer.json().flatten_event(true)).try_init()?,
-        Format::Text => registry
-            .with(layer.with_ansi(std::env::var_os("NO_COLOR").is_none()))
-            .try_init()?,
-    }
-    Ok(Box::new(move |text| {
-        Ok(handle.reload(EnvFilter::try_new(text)?)?)
-    }))
-}
-
-/// Upper bounds of the request histogram, in seconds: a decade in five steps, since p95 limits stand at 0.5 and 1.
-const BOUNDS: [f64; 17] = [
-    0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0,
-    30.0,
-];
-
-/// A histogram of seconds that is counted without a lock.
-#[derive(Clone, Debug, Default)]
-pub struct Histogram(Arc<Cells>);
-
-#[derive(Debug, Default)]
-struct Cells {
-    /// One a bound, and one for what lies above the last.
-    counts: [AtomicU64; BOUNDS.len() + 1],
-    micros: AtomicU64,
-}
-
-impl Histogram {
-    pub fn observe(&self, seconds: f64) {
-        let cell = BOUNDS.partition_point(|bound| *bound < seconds);
-        self.0.counts[cell].fetch_add(1, Ordering::Relaxed);
-        self.0
-            .micros
-            .fetch_add((seconds.max(0.0) * 1e6) as u64, Ordering::Relaxed);
-    }
-}
-
-impl EncodeMetric for Histogram {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let bounds = BOUNDS.into_iter().chain([f64::MAX]);
-        let buckets: Vec<(f64, u64)> = bounds
-            .zip(self.0.counts.iter().map(|c| c.load(Ordering::Relaxed)))
-            .collect();
-        let count = buckets.iter().map(|(_, n)| n).sum();
-        let sum = self.0.micros.load(Ordering::Relaxed) as f64 / 1e6;
-        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Histogram
-    }
-}
-
-impl TypedMetric for Histogram {
-    const TYPE: MetricType = MetricType::Histogram;
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
