@@ -99,6 +99,10 @@ impl AccessLog {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, on which nobody waits"
+)]
 fn write_lines(queue: &Receiver<Vec<u8>>, out: Box<dyn Write + Send>) {
     let mut out = BufWriter::with_capacity(64 * 1024, out);
     let mut failing = false;
