@@ -26,7 +26,6 @@ use crate::config::{Config, Watch};
 use crate::flags::store::Instance;
 use crate::flags::sync::Sync;
 use crate::flags::{Flags, Origin};
-use crate::identity::Unresolved;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
@@ -82,16 +81,15 @@ impl Process {
         let _entered = runtime.enter();
 
         let proxy = if roles.contains(&Role::Proxy) {
-            let gateway = Gateway {
-                edge: Arc::clone(&edge),
-                flags: flags.clone(),
-                metrics: Arc::clone(&metrics),
-                access_log: AccessLog::start(
+            let gateway = Gateway::new(
+                Arc::clone(&edge),
+                flags.clone(),
+                Arc::clone(&metrics),
+                AccessLog::start(
                     &config.telemetry.access_log,
                     metrics.log_lines_dropped.clone(),
                 )?,
-                unresolved: Unresolved::ALL.map(|why| metrics.unresolved(why.as_str())),
-            };
+            );
             check_ports(&config.proxy.listen)?;
             Some(proxy::server(&config.proxy, gateway))
         } else {

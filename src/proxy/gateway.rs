@@ -2,75 +2,59 @@
 //!
 //! Its own file, so that the order is seen on one page; what each phase does stands in the file that it calls.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
-use pingora::ErrorSource;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::*;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use prometheus_client::metrics::counter::Counter;
 
-use super::access_log::{AccessLog, Line};
-use super::edge::{Edge, Verdict, caller};
-use super::headers::{fresh_id, is_request_id, is_reserved, is_traceparent, traceparent};
-use super::refusal::{Refusal, refuse};
+use super::access_log::AccessLog;
+use super::context::Context;
+use super::edge::{Edge, caller};
+use super::forward::dress;
+use super::headers::{X_REQUEST_ID, fresh_id, is_request_id};
+use super::refusal::{Refusal, answered, refuse};
 use crate::flags::{Caller, Flags};
 use crate::identity::{Facts, Resolution, Unresolved, normalise_host};
 use crate::telemetry::Metrics;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_FICUS_TENANT: HeaderName = HeaderName::from_static("x-ficus-tenant");
-const X_FICUS_CAPABILITY: HeaderName = HeaderName::from_static("x-ficus-capability");
-const X_FICUS_REVISION: HeaderName = HeaderName::from_static("x-ficus-revision");
-const X_FICUS_SERVED_BY: HeaderName = HeaderName::from_static("x-ficus-served-by");
-const X_FICUS_DECISION: HeaderName = HeaderName::from_static("x-ficus-decision");
-const X_FICUS_DEBUG: HeaderName = HeaderName::from_static("x-ficus-debug");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+// Statics and not constants: see `forward`.
+static X_FICUS_SERVED_BY: HeaderName = HeaderName::from_static("x-ficus-served-by");
+static X_FICUS_DECISION: HeaderName = HeaderName::from_static("x-ficus-decision");
+static X_FICUS_DEBUG: HeaderName = HeaderName::from_static("x-ficus-debug");
 
 /// What pingora drives. Shared by every request, so nothing in it changes but through `edge` and `flags`.
 pub struct Gateway {
-    pub edge: Arc<ArcSwap<Edge>>,
-    pub flags: Flags,
-    pub metrics: Arc<Metrics>,
-    pub access_log: AccessLog,
-    pub unresolved: [prometheus_client::metrics::counter::Counter; Unresolved::ALL.len()],
-}
-
-/// What is known of one request after each phase.
-pub struct Context {
-    edge: Arc<Edge>,
+    edge: Arc<ArcSwap<Edge>>,
+    flags: Flags,
     metrics: Arc<Metrics>,
-    begun: Instant,
-    request_id: String,
-    peer: Option<IpAddr>,
-    trusted: bool,
-    host: Option<String>,
-    tenant: Option<i64>,
-    identity: &'static str,
-    revision: i64,
-    verdict: Option<Verdict>,
-    refusal: Option<Refusal>,
-    /// The status that a refusal sent, which pingora does not keep where `response_written` looks.
-    attempts: u8,
-    body_bytes: u64,
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        self.metrics.in_flight.dec();
-    }
+    access_log: AccessLog,
+    unresolved: [Counter; Unresolved::ALL.len()],
+    refused: [Counter; Refusal::ALL.len()],
 }
 
 impl Gateway {
+    pub fn new(
+        edge: Arc<ArcSwap<Edge>>,
+        flags: Flags,
+        metrics: Arc<Metrics>,
+        access_log: AccessLog,
+    ) -> Self {
+        Self {
+            unresolved: Unresolved::ALL.map(|why| metrics.unresolved(why.as_str())),
+            refused: Refusal::ALL.map(|refusal| metrics.refused(refusal.as_str())),
+            edge,
+            flags,
+            metrics,
+            access_log,
+        }
+    }
+
     /// The limits on a head, and the Host that everything else stands on.
     fn check_head(&self, session: &Session, ctx: &mut Context) -> std::result::Result<(), Refusal> {
         let head = session.req_header();
@@ -174,9 +158,20 @@ impl Gateway {
         ctx: &mut Context,
         refusal: Refusal,
     ) -> Result<()> {
+        // Half an answer stays half: the connection ends, and the line says why.
+        if answered(session).is_some() {
+            return Ok(());
+        }
         ctx.refusal = Some(refusal);
-        self.metrics.refused(refusal.as_str()).inc();
-        refuse(session, refusal, &ctx.request_id).await.map(drop)
+        self.refused[refusal as usize].inc();
+        refuse(session, refusal, ctx.request_id()).await?;
+        ctx.refused_after = Some(ctx.begun.elapsed());
+        // Closed with a body unread, the connection is reset, and the reset may overtake the answer. Who has stopped
+        // sending already has nothing to be read. What goes wrong from here on concerns nobody: the answer is out.
+        if refusal != Refusal::RequestTimeout {
+            let _ = session.drain_request_body().await;
+        }
+        Ok(())
     }
 }
 
@@ -186,23 +181,7 @@ impl ProxyHttp for Gateway {
 
     /// Called when a request's head is there.
     fn new_ctx(&self) -> Context {
-        self.metrics.in_flight.inc();
-        Context {
-            edge: self.edge.load_full(),
-            metrics: Arc::clone(&self.metrics),
-            begun: Instant::now(),
-            request_id: String::new(),
-            peer: None,
-            trusted: false,
-            host: None,
-            tenant: None,
-            identity: "none",
-            revision: 0,
-            verdict: None,
-            refusal: None,
-            attempts: 0,
-            body_bytes: 0,
-        }
+        Context::new(self.edge.load_full(), &self.metrics)
     }
 
     /// Every deadline on the client's side that pingora leaves open.
@@ -211,7 +190,11 @@ impl ProxyHttp for Gateway {
         session.set_read_timeout(Some(timeouts.body_read));
         session.set_write_timeout(Some(timeouts.write));
         session.set_total_drain_timeout(Some(timeouts.drain_body));
-        session.set_keepalive(Some(timeouts.keepalive.as_secs().max(1)));
+        // Only where it would be kept anyway: not for an old client, not when the framing is in doubt, not when
+        // this process is stopping.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(timeouts.keepalive.as_secs().max(1)));
+        }
         Ok(())
     }
 
@@ -224,11 +207,11 @@ impl ProxyHttp for Gateway {
         ctx.trusted = ctx.peer.is_some_and(|peer| ctx.edge.is_trusted(peer));
         let handed = session
             .get_header(&X_REQUEST_ID)
-            .and_then(|v| v.to_str().ok())
-            .filter(|id| ctx.trusted && is_request_id(id));
+            .filter(|id| ctx.trusted && id.to_str().is_ok_and(is_request_id));
         ctx.request_id = match handed {
-            Some(id) => id.to_owned(),
-            None => format!("{:032x}", fresh_id()),
+            Some(id) => id.clone(),
+            None => HeaderValue::try_from(format!("{:032x}", fresh_id()))
+                .unwrap_or(HeaderValue::from_static("none")),
         };
         let checked = self.check_head(session, ctx);
         let decided = match checked {
@@ -243,7 +226,7 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
         let place = ctx.verdict.and_then(|v| v.upstream);
@@ -255,7 +238,11 @@ impl ProxyHttp for Gateway {
         };
         ctx.attempts = ctx.attempts.saturating_add(1);
         // A retry goes to the side of the decision: nothing here may send a request to the other one.
-        upstream.peer().ok_or_else(|| {
+        let peer = match session.is_upgrade_req() {
+            true => upstream.tunnel(),
+            false => upstream.peer(),
+        };
+        peer.ok_or_else(|| {
             Error::explain(
                 ConnectNoRoute,
                 "the upstream's name has not been resolved yet",
@@ -263,53 +250,13 @@ impl ProxyHttp for Gateway {
         })
     }
 
-    /// On pingora's copy of the head, after it took the hop-by-hop fields away: what is set here reaches the upstream.
     async fn upstream_request_filter(
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if !ctx.trusted {
-            strip_reserved(upstream);
-        } else {
-            // Ours alone, whoever asks.
-            for name in [&X_FICUS_TENANT, &X_FICUS_CAPABILITY, &X_FICUS_REVISION] {
-                upstream.remove_header(name);
-            }
-        }
-        if let Some(tenant) = ctx.tenant {
-            upstream.insert_header(X_FICUS_TENANT, HeaderValue::from(tenant))?;
-        }
-        if let Some(verdict) = ctx.verdict {
-            upstream.insert_header(
-                X_FICUS_CAPABILITY,
-                ctx.edge.capability(verdict.capability).header.clone(),
-            )?;
-            if let Some(config) = verdict.upstream.map(|place| &ctx.edge.upstreams[place])
-                && !config.config.preserve_host
-            {
-                upstream.insert_header(header::HOST, config.authority.clone())?;
-            }
-        }
-        upstream.insert_header(X_FICUS_REVISION, HeaderValue::from(ctx.revision))?;
-        upstream.insert_header(X_REQUEST_ID, ctx.request_id.as_str())?;
-        forward_for(upstream, session, ctx)?;
-        let traced = ctx.trusted
-            && upstream
-                .headers
-                .get(&TRACEPARENT)
-                .and_then(|v| v.to_str().ok())
-                .is_some_and(is_traceparent);
-        if !traced {
-            // The request's id is its trace id, so that one number finds both.
-            let trace = u128::from_str_radix(&ctx.request_id, 16)
-                .ok()
-                .filter(|t| *t != 0)
-                .unwrap_or_else(fresh_id);
-            upstream.insert_header(TRACEPARENT, traceparent(trace, rand::random()))?;
-        }
-        Ok(())
+        dress(upstream, session, ctx)
     }
 
     /// Counts a body of unknown length against the limit.
@@ -337,21 +284,32 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        // An interim answer comes before the end of the request, and is no reason to close the connection after it.
+        let interim = response.status.is_informational();
+        session.set_close_on_response_before_downstream_finish(!interim);
+        if interim && response.status.as_u16() != 101 {
+            return Ok(());
+        }
+        // An old client reads chunks as the body itself. Without them the end of the connection ends the answer.
+        if session.req_header().version == Version::HTTP_10 {
+            response.remove_header(&header::TRANSFER_ENCODING);
+        }
+        response.remove_header(&X_FICUS_DECISION);
         if let Some(verdict) = ctx.verdict {
             response.insert_header(
-                X_FICUS_SERVED_BY,
+                X_FICUS_SERVED_BY.as_str(),
                 HeaderValue::from_static(verdict.decision.side.as_str()),
             )?;
             if ctx.trusted && session.get_header(&X_FICUS_DEBUG).is_some() {
                 let capability = &ctx.edge.capability(verdict.capability).name;
                 let (reason, revision) = (verdict.decision.reason.as_str(), ctx.revision);
                 response.insert_header(
-                    X_FICUS_DECISION,
+                    X_FICUS_DECISION.as_str(),
                     format!("capability={capability} reason={reason} revision={revision}"),
                 )?;
             }
         }
-        response.insert_header(X_REQUEST_ID, ctx.request_id.as_str())?;
+        response.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
         Ok(())
     }
 
@@ -381,7 +339,7 @@ impl ProxyHttp for Gateway {
             error_code: 0,
             can_reuse_downstream: false,
         };
-        let Some(refusal) = refusal_of(e) else {
+        let Some(refusal) = Refusal::of(e) else {
             return closed;
         };
         match self.refuse(session, ctx, refusal).await {
@@ -398,10 +356,15 @@ impl ProxyHttp for Gateway {
         true
     }
 
+    /// For pingora's own log. Its default tells the whole target, and a query may hold a token.
+    fn request_summary(&self, _session: &Session, ctx: &Context) -> String {
+        format!("request {}", ctx.request_id())
+    }
+
     /// The last phase: counters and the one line.
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Context) {
-        let elapsed = ctx.begun.elapsed();
-        let status = session.response_written().map(|r| r.status.as_u16());
+        let elapsed = ctx.refused_after.unwrap_or_else(|| ctx.begun.elapsed());
+        let status = answered(session);
         if let Some(verdict) = ctx.verdict {
             ctx.edge.capability(verdict.capability).metrics.count(
                 verdict.decision.side,
@@ -410,124 +373,7 @@ impl ProxyHttp for Gateway {
             );
         }
         if self.access_log.is_on() {
-            self.write_line(session, e, ctx, status, elapsed);
+            ctx.write_line(&self.access_log, session, e, status, elapsed);
         }
     }
-}
-
-impl Gateway {
-    fn write_line(
-        &self,
-        session: &Session,
-        e: Option<&Error>,
-        ctx: &Context,
-        status: Option<u16>,
-        elapsed: Duration,
-    ) {
-        let head = session.req_header();
-        let raw = String::from_utf8_lossy(head.raw_path());
-        let path = raw.split('?').next().unwrap_or_default();
-        let verdict = ctx.verdict.as_ref();
-        let error = match (ctx.refusal, e) {
-            (Some(refusal), None) => Some(Cow::Borrowed(refusal.as_str())),
-            (_, Some(e)) => Some(Cow::Owned(e.etype().as_str().to_owned())),
-            (None, None) => None,
-        };
-        self.access_log.write(&Line {
-            time: &chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
-            request_id: &ctx.request_id,
-            client: ctx.peer,
-            method: head.method.as_str(),
-            host: ctx.host.as_deref(),
-            path,
-            status,
-            bytes: session.body_bytes_sent() as u64,
-            ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
-            tenant: ctx.tenant,
-            identity: ctx.tenant.map(|_| ctx.identity),
-            capability: verdict.map_or("none", |v| &ctx.edge.capability(v.capability).name),
-            side: verdict.map(|v| v.decision.side.as_str()),
-            reason: verdict.map_or_else(
-                || ctx.refusal.map_or("none", Refusal::as_str),
-                |v| v.decision.reason.as_str(),
-            ),
-            revision: ctx.revision,
-            upstream: verdict
-                .and_then(|v| v.upstream)
-                .map(|place| ctx.edge.upstreams[place].name.as_str()),
-            attempts: ctx.attempts,
-            error: error.as_deref(),
-        });
-    }
-}
-
-/// Takes away what only a trusted peer may say.
-fn strip_reserved(upstream: &mut RequestHeader) {
-    if !upstream
-        .headers
-        .keys()
-        .any(|name| is_reserved(name.as_str()))
-    {
-        return;
-    }
-    let reserved: Vec<HeaderName> = upstream
-        .headers
-        .keys()
-        .filter(|name| is_reserved(name.as_str()))
-        .cloned()
-        .collect();
-    for name in &reserved {
-        upstream.remove_header(name);
-    }
-}
-
-/// Who the client is, in the words that every application server reads. A trusted peer's chain is gone on with.
-fn forward_for(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -> Result<()> {
-    if let Some(peer) = ctx.peer {
-        let chain = upstream
-            .headers
-            .get(&X_FORWARDED_FOR)
-            .and_then(|v| v.to_str().ok());
-        let value = match chain {
-            Some(chain) => format!("{chain}, {peer}"),
-            None => peer.to_string(),
-        };
-        upstream.insert_header(X_FORWARDED_FOR, value)?;
-    }
-    if !upstream.headers.contains_key(&X_FORWARDED_PROTO) {
-        let tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
-        upstream.insert_header(
-            X_FORWARDED_PROTO,
-            HeaderValue::from_static(if tls { "https" } else { "http" }),
-        )?;
-    }
-    if !upstream.headers.contains_key(&X_FORWARDED_HOST)
-        && let Some(host) = session.req_header().headers.get(header::HOST)
-    {
-        upstream.insert_header(X_FORWARDED_HOST, host.clone())?;
-    }
-    Ok(())
-}
-
-/// Causes to answers, in one place. `None`: the client is gone, nobody is there to be told.
-fn refusal_of(e: &Error) -> Option<Refusal> {
-    let refusal = match (e.esource(), e.etype()) {
-        (_, HTTPStatus(413)) => Refusal::BodyTooLarge,
-        (_, CustomCode("no upstream", _)) => Refusal::NoUpstream,
-        (
-            ErrorSource::Upstream,
-            ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout,
-        ) => Refusal::UpstreamTimeout,
-        (ErrorSource::Upstream, InvalidHTTPHeader | InvalidH2 | H1Error | H2Error) => {
-            Refusal::BadAnswer
-        }
-        (ErrorSource::Upstream, _) | (_, ConnectNoRoute) => Refusal::Unreachable,
-        (ErrorSource::Downstream, ReadTimedout) => Refusal::RequestTimeout,
-        (ErrorSource::Downstream, ReadError | WriteError | WriteTimedout | ConnectionClosed) => {
-            return None;
-        }
-        (ErrorSource::Downstream, _) => Refusal::BadRequest,
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Refusal::Internal,
-    };
-    Some(refusal)
 }

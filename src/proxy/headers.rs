@@ -2,7 +2,12 @@
 //!
 //! Pure, and its own file, because this list is the wall between "who you are" and "who you say you are".
 
+use std::borrow::Cow;
 use std::fmt::Write;
+
+use http::HeaderName;
+
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Whether only a trusted peer may set this header. The name is lower-case, as `http` keeps it. An underscore is
 /// read as a dash: CGI and PHP make the same variable of `x_tenant_id` and of `x-tenant-id`.
@@ -11,19 +16,29 @@ pub fn is_reserved(name: &str) -> bool {
     if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
         return false;
     }
-    let dashed;
-    let name = if name.contains('_') {
-        dashed = name.replace('_', "-");
-        dashed.as_str()
-    } else {
-        name
-    };
+    let name = &*dashed(name);
     name.starts_with("x-ficus-")
         || name.starts_with("x-forwarded-")
         || matches!(
             name,
             "forwarded" | "x-tenant-id" | "x-user-id" | "x-user-tier"
         )
+}
+
+/// Whether nobody at all may set this header towards an upstream, since it is what ficus decided.
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with('x')
+        && matches!(
+            &*dashed(name),
+            "x-ficus-tenant" | "x-ficus-capability" | "x-ficus-revision"
+        )
+}
+
+fn dashed(name: &str) -> Cow<'_, str> {
+    match name.contains('_') {
+        true => Cow::Owned(name.replace('_', "-")),
+        false => Cow::Borrowed(name),
+    }
 }
 
 /// A request id that a peer may hand us: what a UUID or a trace id looks like, so that it is safe in any log.
@@ -37,6 +52,12 @@ pub fn is_request_id(text: &str) -> bool {
 /// 128 random bits, as request id and as W3C trace id; never zero, which W3C forbids.
 pub fn fresh_id() -> u128 {
     rand::random::<u128>() | 1
+}
+
+/// The trace id that a request id is, if it is one: 32 hex digits, as [`fresh_id`] writes it, or fewer.
+pub fn trace_of(request_id: &str) -> Option<u128> {
+    let trace = u128::from_str_radix(request_id, 16).ok();
+    trace.filter(|trace| *trace != 0)
 }
 
 /// `00-{trace id}-{span id}-{flags}` of W3C Trace Context, level 1; sampling is left to those who trace.
@@ -64,6 +85,8 @@ pub fn is_traceparent(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -93,6 +116,30 @@ mod tests {
             "cookie",
         ] {
             assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_ficus_decides_is_nobody_elses_to_say() {
+        for name in ["x-ficus-tenant", "x_ficus_capability", "x-ficus_revision"] {
+            assert!(is_ours(name) && is_reserved(name), "{name}");
+        }
+        for name in ["x-ficus-debug", "x-tenant-id", "x-forwarded-for", "host"] {
+            assert!(!is_ours(name), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_mix_of_dashes_and_underscores_is_a_way_around(
+            name in prop::sample::select(vec![
+                "x-ficus-tenant", "x-forwarded-for", "forwarded", "x-tenant-id", "x-user-id", "x-user-tier",
+            ]),
+            flips in prop::collection::vec(any::<bool>(), 16),
+        ) {
+            let flip = |(c, flip): (char, &bool)| if c == '-' && *flip { '_' } else { c };
+            let spelt: String = name.chars().zip(flips.iter().cycle()).map(flip).collect();
+            prop_assert!(is_reserved(&spelt), "{spelt}");
         }
     }
 

@@ -3,12 +3,15 @@
 //! This file holds the configuration and puts the pingora service together; a request's life is [`gateway`].
 
 pub mod access_log;
+mod context;
 pub mod edge;
 pub mod explain;
+mod forward;
 pub mod gateway;
 pub mod headers;
 pub mod refusal;
 pub mod routes;
+mod tunnel;
 pub mod upstream;
 
 use std::collections::BTreeMap;

@@ -3,8 +3,10 @@
 //! Its own file, so that every refusal looks the same and carries the request's id.
 
 use bytes::Bytes;
-use http::header;
+use http::{StatusCode, header};
+use pingora::ErrorSource;
 use pingora::http::ResponseHeader;
+use pingora::prelude::*;
 use pingora::proxy::Session;
 
 /// Why ficus answers in an upstream's place.
@@ -25,6 +27,46 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// In the order of their declaration: `ALL[r as usize]` is `r`.
+    pub const ALL: [Self; 12] = [
+        Self::BadHost,
+        Self::UriTooLong,
+        Self::HeadTooLarge,
+        Self::BodyTooLarge,
+        Self::BadRequest,
+        Self::RequestTimeout,
+        Self::NotReady,
+        Self::NoUpstream,
+        Self::Unreachable,
+        Self::BadAnswer,
+        Self::UpstreamTimeout,
+        Self::Internal,
+    ];
+
+    /// Causes to answers, in one place. `None`: the client is gone, nobody is there to be told.
+    pub fn of(e: &Error) -> Option<Self> {
+        let refusal = match (e.esource(), e.etype()) {
+            (_, HTTPStatus(413)) => Self::BodyTooLarge,
+            (_, CustomCode("no upstream", _)) => Self::NoUpstream,
+            (
+                ErrorSource::Upstream,
+                ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout,
+            ) => Self::UpstreamTimeout,
+            (ErrorSource::Upstream, InvalidHTTPHeader | InvalidH2 | H1Error | H2Error) => {
+                Self::BadAnswer
+            }
+            (ErrorSource::Upstream, _) | (_, ConnectNoRoute) => Self::Unreachable,
+            (ErrorSource::Downstream, ReadTimedout) => Self::RequestTimeout,
+            (
+                ErrorSource::Downstream,
+                ReadError | WriteError | WriteTimedout | ConnectionClosed,
+            ) => return None,
+            (ErrorSource::Downstream, _) => Self::BadRequest,
+            (ErrorSource::Internal | ErrorSource::Unset, _) => Self::Internal,
+        };
+        Some(refusal)
+    }
+
     pub const fn status(self) -> u16 {
         match self {
             Self::BadHost | Self::BadRequest => 400,
@@ -84,16 +126,15 @@ impl Refusal {
     }
 }
 
-/// Writes the refusal, unless an answer has begun already; the connection is closed after it, since what is left
-/// of the request may never come. Answers the status that the client got, if any.
-pub async fn refuse(
-    session: &mut Session,
-    refusal: Refusal,
-    request_id: &str,
-) -> pingora::Result<Option<u16>> {
-    if let Some(begun) = session.response_written() {
-        return Ok(Some(begun.status.as_u16()));
-    }
+/// The status of the answer that the client has got the beginning of, in which no other can follow. A 1xx begins none.
+pub fn answered(session: &Session) -> Option<u16> {
+    let status = session.response_written()?.status;
+    (status == StatusCode::SWITCHING_PROTOCOLS || !status.is_informational())
+        .then_some(status.as_u16())
+}
+
+/// Writes the refusal; the connection is closed after it, since what is left of the request may never come.
+pub async fn refuse(session: &mut Session, refusal: Refusal, request_id: &str) -> Result<()> {
     let as_page = session
         .get_header(header::ACCEPT)
         .and_then(|v| v.to_str().ok())
@@ -131,7 +172,7 @@ pub async fn refuse(
     if !body.is_empty() {
         session.write_response_body(Some(body), true).await?;
     }
-    Ok(Some(status))
+    Ok(())
 }
 
 /// A browser names text/html before anything else; a program that takes anything gets JSON.
@@ -177,6 +218,13 @@ mod tests {
             "application/problem+json",
         ] {
             assert!(!wants_page(accept), "{accept}");
+        }
+    }
+
+    #[test]
+    fn the_refusals_are_numbered_as_they_are_listed() {
+        for (place, refusal) in Refusal::ALL.iter().enumerate() {
+            assert_eq!(*refusal as usize, place);
         }
     }
 

@@ -12,6 +12,7 @@ use pingora::upstreams::peer::HttpPeer;
 use std::sync::Arc;
 
 use super::Upstream as Config;
+use super::tunnel::Tunnels;
 
 /// A name is looked up again this often; an address that stops resolving keeps its last answer.
 pub const RESOLVE_EVERY: Duration = Duration::from_secs(10);
@@ -108,5 +109,18 @@ impl Upstream {
             .load()
             .as_ref()
             .map(|peer| Box::new(HttpPeer::clone(peer)))
+    }
+
+    /// A peer for one request that asks for another protocol.
+    pub fn tunnel(&self) -> Option<Box<HttpPeer>> {
+        let mut peer = self.peer()?;
+        // Where the upstream refuses, the connection is of no use to anybody else.
+        peer.group_key = rand::random();
+        peer.options.idle_timeout = Some(Duration::from_millis(1));
+        peer.options.tcp_keepalive = None;
+        peer.options.custom_l4 = Some(Arc::new(Tunnels {
+            connect_timeout: self.config.connect_timeout,
+        }));
+        Some(peer)
     }
 }

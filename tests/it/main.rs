@@ -21,6 +21,7 @@ mod engine;
 mod fleet;
 mod identity;
 mod laravel;
+mod proxy;
 mod rollback;
 mod schema;
 mod support;

@@ -177,6 +177,12 @@ impl Ficus {
         self.state.join("ficus.sock")
     }
 
+    /// What it counts, as Prometheus reads it.
+    pub async fn metrics(&self) -> String {
+        let answer = client().get(self.admin_url("/metrics")).send().await;
+        answer.expect("metrics").text().await.expect("text")
+    }
+
     /// What it wrote to stderr so far.
     pub fn log(&self) -> String {
         let path = self.config.with_file_name("log");
@@ -192,9 +198,13 @@ impl Ficus {
             .collect()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the process runs")
+    }
+
     /// Sends a signal by name, such as `TERM`, `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("the process runs");
+        let pid = self.pid();
         let sent = std::process::Command::new("kill")
             .args([format!("-{name}"), pid.to_string()])
             .status()

@@ -1,0 +1,116 @@
+//! What is known of one request, and the line that is written of it.
+//!
+//! Its own file, because every phase reads or fills it, and because what is dropped with it ends the request.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use pingora::prelude::*;
+use pingora::proxy::Session;
+
+use super::access_log::{AccessLog, Line};
+use super::edge::{Edge, Verdict};
+use super::refusal::Refusal;
+use crate::telemetry::Metrics;
+
+/// What is known of one request after each phase.
+pub struct Context {
+    pub(super) edge: Arc<Edge>,
+    metrics: Arc<Metrics>,
+    pub(super) begun: Instant,
+    /// ASCII, and made once: it is a field of the request and of the answer.
+    pub(super) request_id: HeaderValue,
+    pub(super) peer: Option<IpAddr>,
+    pub(super) trusted: bool,
+    pub(super) host: Option<String>,
+    pub(super) tenant: Option<i64>,
+    pub(super) identity: &'static str,
+    pub(super) revision: i64,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) refusal: Option<Refusal>,
+    /// When a refusal was out: what is left of the request is read after it, and is not waited for.
+    pub(super) refused_after: Option<Duration>,
+    pub(super) attempts: u8,
+    pub(super) body_bytes: u64,
+}
+
+impl Context {
+    pub(super) fn new(edge: Arc<Edge>, metrics: &Arc<Metrics>) -> Self {
+        metrics.in_flight.inc();
+        Self {
+            edge,
+            metrics: Arc::clone(metrics),
+            begun: Instant::now(),
+            request_id: HeaderValue::from_static(""),
+            peer: None,
+            trusted: false,
+            host: None,
+            tenant: None,
+            identity: "none",
+            revision: 0,
+            verdict: None,
+            refusal: None,
+            refused_after: None,
+            attempts: 0,
+            body_bytes: 0,
+        }
+    }
+
+    pub(super) fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// Writes the request's one line.
+    pub(super) fn write_line(
+        &self,
+        log: &AccessLog,
+        session: &Session,
+        e: Option<&Error>,
+        status: Option<u16>,
+        elapsed: Duration,
+    ) {
+        let head = session.req_header();
+        let raw = String::from_utf8_lossy(head.raw_path());
+        let path = raw.split('?').next().unwrap_or_default();
+        let verdict = self.verdict.as_ref();
+        let error = match (self.refusal, e) {
+            (Some(refusal), None) => Some(Cow::Borrowed(refusal.as_str())),
+            (_, Some(e)) => Some(Cow::Owned(e.etype().as_str().to_owned())),
+            (None, None) => None,
+        };
+        log.write(&Line {
+            time: &chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            request_id: self.request_id(),
+            client: self.peer,
+            method: head.method.as_str(),
+            host: self.host.as_deref(),
+            path,
+            status,
+            bytes: session.body_bytes_sent() as u64,
+            ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
+            tenant: self.tenant,
+            identity: self.tenant.map(|_| self.identity),
+            capability: verdict.map_or("none", |v| &self.edge.capability(v.capability).name),
+            side: verdict.map(|v| v.decision.side.as_str()),
+            reason: verdict.map_or_else(
+                || self.refusal.map_or("none", Refusal::as_str),
+                |v| v.decision.reason.as_str(),
+            ),
+            revision: self.revision,
+            upstream: verdict
+                .and_then(|v| v.upstream)
+                .map(|place| self.edge.upstreams[place].name.as_str()),
+            attempts: self.attempts,
+            error: error.as_deref(),
+        });
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+    }
+}

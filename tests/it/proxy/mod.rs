@@ -1,0 +1,60 @@
+//! The proxy as clients and upstreams see it: real processes, and sockets on which every byte is looked at.
+//!
+//! Its own folder, because what a proxy must not change is a subject for each side of it.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test's channel holds what one test sends, and its origin must not wait for the test"
+)]
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+use crate::support::process::{Ficus, Setup, eventually};
+
+mod headers;
+mod observing;
+mod refusals;
+mod retries;
+mod streaming;
+mod transparency;
+mod upgrades;
+mod upstreams;
+mod wire;
+
+/// A proxy that needs no database: whatever it is asked goes to `legacy` or where a route names a side. Its admin port
+/// may be up before the proxy's: [`listening`].
+fn setup(legacy: SocketAddr, more: &str) -> Setup {
+    let config = format!(
+        "[flags]\ncold_start = \"legacy\"\n[upstream.legacy]\nurl = \"http://{legacy}\"\n{more}"
+    );
+    // Nothing listens there, and nothing has to.
+    Setup::new("postgres://ficus@127.0.0.1:9/ficus", &config).not_ready()
+}
+
+/// An empty route table in front of `legacy`.
+async fn transparent(legacy: SocketAddr) -> Ficus {
+    in_front_of(legacy, "").await
+}
+
+/// The same, told more.
+async fn in_front_of(legacy: SocketAddr, more: &str) -> Ficus {
+    listening(setup(legacy, more)).await
+}
+
+/// Starts it, and waits until the proxy takes connections.
+async fn listening(setup: Setup) -> Ficus {
+    let ficus = setup.start().await;
+    eventually("the proxy listens", || async {
+        TcpStream::connect(ficus.proxy).await.ok().map(drop)
+    })
+    .await;
+    ficus
+}
+
+/// A port on which nothing listens, and nothing will for a while.
+fn dead_port() -> SocketAddr {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    held.local_addr().expect("its address")
+}
