@@ -162,6 +162,7 @@ fn follow(flags: &Flags, pool: sqlx::PgPool) -> (CancellationToken, tokio::task:
         config: config(std::path::Path::new("")),
         pool,
         instance: Instance {
+            started: std::time::Instant::now(),
             id: uuid::Uuid::new_v4(),
             name: "bench".to_owned(),
             roles: vec!["proxy".to_owned()],

@@ -18,7 +18,6 @@
 //! # The modules, in reading order
 
 pub mod ids;
-pub mod problem;
 pub mod secret;
 
 pub mod flags;

@@ -16,11 +16,12 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::reload::{EdgeBuilder, register_capabilities, reload, resolve_names};
+use super::reload::{EdgeBuilder, reload, resolve_names, tend_database, wanted};
 use super::{CONTROL_STOP, Role};
 use crate::config::{Config, Watch};
 use crate::flags::store::Instance;
@@ -29,13 +30,15 @@ use crate::flags::{Flags, Origin};
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
-use crate::telemetry::{Metrics, SetFilter};
+use crate::telemetry::{AccessLog as AccessLogConfig, Metrics, SetFilter};
 use crate::{control, dashboard, db, engine, proxy};
 
 /// The flags' own connections: one listens, one asks, one spare for an acknowledgement.
 const SYNC_POOL: u32 = 3;
 /// A whole load of a million tenants, on a slow day.
 const SYNC_STATEMENT: Duration = Duration::from_secs(60);
+/// For the access log's last lines to reach a slow disk.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// Between two looks whether the proxy takes connections.
 const LOOK_FOR_PROXY: Duration = Duration::from_millis(5);
 
@@ -46,12 +49,13 @@ pub(super) struct Process {
     tasks: TaskTracker,
     stop: CancellationToken,
     proxy: Option<proxy::Running>,
+    access_log: AccessLog,
 }
 
 impl Process {
     pub(super) fn start(
         runtime: &Runtime,
-        watch: Watch,
+        changes: Watch,
         config: Config,
         roles: &BTreeSet<Role>,
         set_filter: SetFilter,
@@ -80,15 +84,17 @@ impl Process {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let _entered = runtime.enter();
 
+        let access_log = match roles.contains(&Role::Proxy) {
+            true => config.telemetry.access_log.clone(),
+            false => AccessLogConfig::Off,
+        };
+        let access_log = AccessLog::start(&access_log, metrics.log_lines_dropped.clone())?;
         let proxy = if roles.contains(&Role::Proxy) {
             let gateway = Gateway::new(
                 Arc::clone(&edge),
                 flags.clone(),
                 Arc::clone(&metrics),
-                AccessLog::start(
-                    &config.telemetry.access_log,
-                    metrics.log_lines_dropped.clone(),
-                )?,
+                access_log.clone(),
             );
             check_ports(&config.proxy.listen)?;
             Some(proxy::server(&config.proxy, gateway))
@@ -104,6 +110,7 @@ impl Process {
             pool: db::connect_lazily(config.database.url.reveal(), &own)?,
             instance: Instance {
                 id: crate::flags::disk::StateDir::open(&config.flags.state_dir)?.instance_id()?,
+                started: std::time::Instant::now(),
                 name,
                 roles: roles.iter().map(|r| r.as_str().to_owned()).collect(),
                 listen: config
@@ -191,18 +198,16 @@ impl Process {
                 )?;
             }
         }
+        let (capabilities, seen) = watch::channel(wanted(&config));
         if roles.contains(&Role::Control) {
-            tasks.spawn(register_capabilities(
-                pool,
-                config.proxy.clone(),
-                stop.clone(),
-            ));
+            tasks.spawn(tend_database(pool, seen, stop.clone()));
         }
         tasks.spawn(reload(
-            watch,
+            changes,
             config.clone(),
             builder,
             edge,
+            capabilities,
             set_filter,
             stop.clone(),
         ));
@@ -212,6 +217,7 @@ impl Process {
             tasks,
             stop,
             proxy,
+            access_log,
         })
     }
 
@@ -248,6 +254,7 @@ impl Process {
             if left > 0 {
                 tracing::warn!(requests = left, "gave up waiting for requests in flight");
             }
+            self.access_log.flush(LAST_LINES);
             self.stop.cancel();
             self.tasks.close();
             if timeout(CONTROL_STOP, self.tasks.wait()).await.is_err() {

@@ -8,14 +8,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sqlx::PgPool;
 use tokio::runtime::Handle;
-use tokio::time::interval;
+use tokio::sync::watch;
+use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Watch, needs_restart};
+use crate::flags::Effect;
 use crate::identity::{Chain, store::session_lookup};
-use crate::proxy::{self, edge::Edge, upstream::RESOLVE_EVERY};
+use crate::proxy::{edge::Edge, upstream::RESOLVE_EVERY};
 use crate::rollout::{self, Author, Source as ChangeSource, Terms};
 use crate::telemetry::{Metrics, SetFilter};
+
+/// Between two looks after the database, when nothing changes.
+const TEND_EVERY: Duration = Duration::from_secs(3600);
+/// And when the last one failed.
+const RETRY_TENDING: Duration = Duration::from_secs(2);
 
 /// Builds an [`Edge`] from a configuration; used at the start and at each reload.
 pub(super) struct EdgeBuilder {
@@ -37,6 +44,7 @@ pub(super) async fn reload(
     mut in_force: Config,
     builder: EdgeBuilder,
     edge: Arc<ArcSwap<Edge>>,
+    capabilities: watch::Sender<Wanted>,
     set_filter: SetFilter,
     stop: CancellationToken,
 ) {
@@ -77,6 +85,7 @@ pub(super) async fn reload(
             tracing::warn!(key, "this change takes effect at the next start");
         }
         edge.store(Arc::new(fresh));
+        capabilities.send_replace(wanted(&config));
         builder.metrics.config_reloads.inc();
         tracing::info!("the changed configuration is in force");
         in_force = config;
@@ -107,34 +116,46 @@ async fn resolve_all(edge: &Edge) {
     }
 }
 
-/// Tells the database of the configured capabilities, so that flags can name them. Tries until it is done.
-pub(super) async fn register_capabilities(
+/// The configured capabilities, as the database wants to know them.
+pub(super) type Wanted = Vec<(String, Effect)>;
+
+pub(super) fn wanted(config: &Config) -> Wanted {
+    let capabilities = config.proxy.capabilities.iter();
+    capabilities
+        .map(|(name, c)| (name.clone(), c.effect))
+        .collect()
+}
+
+/// What the control role does for the database beside serving the API: tells it of the configured capabilities, so
+/// that flags can name them, and forgets processes that have been gone for long. Tries until it is done.
+pub(super) async fn tend_database(
     pool: PgPool,
-    config: proxy::Config,
+    mut wanted: watch::Receiver<Wanted>,
     stop: CancellationToken,
 ) {
-    let wanted: Vec<_> = config
-        .capabilities
-        .iter()
-        .map(|(name, c)| (name.clone(), c.effect))
-        .collect();
-    if wanted.is_empty() {
-        return;
-    }
     let terms = Terms::of(Author {
         actor: "ficus serve".to_owned(),
         source: ChangeSource::Config,
         reason: Some("registered from the configuration".to_owned()),
     });
-    let mut retry = interval(Duration::from_secs(2));
     loop {
+        let capabilities = wanted.borrow_and_update().clone();
+        let done = rollout::register_capabilities(&pool, &terms, &capabilities).await;
+        let done = match done {
+            Ok(_) => rollout::prune_instances(&pool).await,
+            Err(e) => Err(e),
+        };
+        let again = match done {
+            Ok(_) => TEND_EVERY,
+            Err(e) => {
+                tracing::warn!(error = %e, "the capabilities are not registered yet");
+                RETRY_TENDING
+            }
+        };
         tokio::select! {
-            _ = retry.tick() => {}
+            () = sleep(again) => {}
+            changed = wanted.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
-        }
-        match rollout::register_capabilities(&pool, &terms, &wanted).await {
-            Ok(_) => return,
-            Err(e) => tracing::warn!(error = %e, "the capabilities are not registered yet"),
         }
     }
 }

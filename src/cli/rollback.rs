@@ -128,6 +128,7 @@ async fn on_each(
             (Ok(written), None) => together = Some(written),
             (Ok(written), Some(together)) => {
                 together.proxies.extend(written.proxies);
+                together.fault = together.fault.take().or(written.fault);
                 together.elapsed_ms = together.elapsed_ms.max(written.elapsed_ms);
                 together.revision = together.revision.min(written.revision);
             }

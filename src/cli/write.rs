@@ -82,6 +82,9 @@ pub fn tell(
         }
     }
     if !written.waited || written.confirmed {
+        if let Some(fault) = &written.fault {
+            output.say(&format!("note: {fault}"));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     output.say(&format!("not confirmed: {}", why_unconfirmed(written)));

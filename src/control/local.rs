@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{DefaultBodyLimit, State as Shared};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
@@ -16,7 +16,7 @@ use super::extract::Json as Body;
 use super::rollback::RollbackBody;
 use super::{Caller, MAX_BODY, Problem, Written, explain, framed};
 use crate::flags::Flags;
-use crate::flags::local::{LocalError, LocalScope};
+use crate::flags::local::LocalScope;
 use crate::ids::Revision;
 use crate::proxy::explain::{ExplainRequest, Explainer, Explanation};
 use crate::rollout::{Proxy, ProxyState, Scope, Source};
@@ -81,7 +81,13 @@ async fn roll_back(
         .flags
         .roll_back_locally(scope, &terms.author.actor, reason)
         .await;
-    let applied = applied.map_err(not_taken)?;
+    let applied = applied.map_err(|fault| Problem::invalid(fault.to_string()))?;
+    let fault = applied.not_kept.map(|cause| {
+        format!(
+            "on {} it is in force, and the disk does not keep it ({cause}): do not restart that proxy before the database is back",
+            applied.instance
+        )
+    });
     let revision = local.flags.revision();
     let proxy = Proxy {
         name: applied.instance,
@@ -101,18 +107,8 @@ async fn roll_back(
         confirmed: true,
         proxies: vec![proxy],
         elapsed_ms: start.elapsed().as_secs_f64() * 1000.0,
-        fault: None,
+        fault,
     }))
-}
-
-fn not_taken(fault: LocalError) -> Problem {
-    match fault {
-        LocalError::Disk(_) => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk", fault.to_string())
-                .hint("nothing was changed: free the state folder's disk, or stop this proxy")
-        }
-        fault => Problem::invalid(fault.to_string()),
-    }
 }
 
 async fn status(Shared(local): Shared<Local>) -> Json<LocalStatus> {

@@ -121,7 +121,7 @@ pub struct Written {
     pub confirmed: bool,
     pub proxies: Vec<Proxy>,
     pub elapsed_ms: f64,
-    /// Why the wait ended early.
+    /// Why the wait ended early, or why a local rollback is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
 }

@@ -17,9 +17,9 @@ use sqlx::PgPool;
 
 use crate::modern::accept::wants_page;
 use crate::modern::json::{LegacyJson, List, One};
+use crate::modern::problem::Problem;
 use crate::modern::tenant::{Tenant, account_name};
 use crate::modern::{complete, failed, id_in_path};
-use crate::problem::Problem;
 
 /// What `[dashboard]` says.
 #[derive(Clone, Debug, PartialEq)]

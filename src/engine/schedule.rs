@@ -16,8 +16,8 @@ use crate::modern::accept::wants_page;
 use crate::modern::failed;
 use crate::modern::json::{LegacyJson, List, carbon};
 use crate::modern::page::{Escaped, frame};
+use crate::modern::problem::Problem;
 use crate::modern::tenant::{Tenant, account_name};
-use crate::problem::Problem;
 
 #[derive(Debug, Serialize, FromRow)]
 struct ScheduledEmail {

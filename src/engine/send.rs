@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::Databases;
 use crate::modern::json::LegacyJson;
+use crate::modern::problem::Problem;
 use crate::modern::tenant::Tenant;
 use crate::modern::{failed, id_in_path};
-use crate::problem::Problem;
 
 #[derive(Serialize)]
 pub struct Accepted {

@@ -22,13 +22,15 @@ pub enum LocalScope {
     All,
 }
 
-/// The answer to a local rollback: it is in force on this proxy, and on its disk.
+/// The answer to a local rollback: it is in force on this proxy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LocalApplied {
     pub action_id: Uuid,
     pub instance: String,
     /// From the request to the swap.
     pub micros: u64,
+    /// Why the disk does not keep it: a restart before the database is back forgets it. `None`: it is kept.
+    pub not_kept: Option<String>,
 }
 
 /// Why a local rollback was not taken.
@@ -40,8 +42,6 @@ pub enum LocalError {
     UnknownTenant(TenantRef),
     #[error("no tenant was named")]
     NoTenant,
-    #[error("keeping the local action on disk: {0}")]
-    Disk(#[from] std::io::Error),
 }
 
 /// One action, as the disk keeps it and the database will be told it.

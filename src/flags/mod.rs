@@ -239,7 +239,8 @@ impl Flags {
         self.pins().actions().to_vec()
     }
 
-    /// Rolls back on this proxy alone: on disk, then in memory, before this returns; home to the database when it is back.
+    /// Rolls back on this proxy alone: kept on disk, and in force, before this returns; home to the database when it
+    /// is back. A disk that does not keep it is told and does not stop it: a full disk must not hold a rollback.
     pub async fn roll_back_locally(
         &self,
         scope: LocalScope,
@@ -248,6 +249,7 @@ impl Flags {
     ) -> Result<LocalApplied, LocalError> {
         let begun = Instant::now();
         let id = Uuid::new_v4();
+        let kept;
         {
             let mut pins = self.pins();
             let current = self.0.current.load_full();
@@ -267,15 +269,19 @@ impl Flags {
                 base_revision,
                 scope,
             });
-            self.0.state.save_actions(next.actions())?;
+            kept = self.0.state.save_actions(next.actions());
             *pins = next;
             self.publish(&pins, None);
         }
         self.0.acted.notify_one();
+        if let Err(e) = &kept {
+            tracing::error!(action.id = %id, error = %e, "a local rollback is in force and not kept on disk");
+        }
         Ok(LocalApplied {
             action_id: id,
             instance: self.0.instance.clone(),
             micros: begun.elapsed().as_micros() as u64,
+            not_kept: kept.err().map(|e| e.to_string()),
         })
     }
 
@@ -296,14 +302,16 @@ impl Flags {
         true
     }
 
-    /// Forgets the local actions that the database has and the snapshot shows.
-    fn forget_actions(&self, ids: &[Uuid]) -> std::io::Result<()> {
+    /// Forgets the local actions that the database has and the snapshot shows. One that the disk goes on keeping is
+    /// told to the database again after a restart, which knows it by its id.
+    fn forget_actions(&self, ids: &[Uuid]) {
         let mut pins = self.pins();
         let next = pins.without(ids);
-        self.0.state.save_actions(next.actions())?;
+        if let Err(e) = self.0.state.save_actions(next.actions()) {
+            tracing::error!(error = %e, "the disk still keeps local rollbacks that the database has");
+        }
         *pins = next;
         self.publish(&pins, None);
-        Ok(())
     }
 
     /// Swaps in `fresh`, or the snapshot in force, with these pins. The caller holds the lock of `pins`.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::TryStreamExt;
 use sqlx::{PgPool, Row};
@@ -19,6 +20,7 @@ use crate::ids::{Revision, TenantId};
 #[derive(Clone, Debug)]
 pub struct Instance {
     pub id: Uuid,
+    pub started: Instant,
     pub name: String,
     pub roles: Vec<String>,
     /// The proxy's listeners, for people.
@@ -272,12 +274,13 @@ fn add_override(
 
 /// Introduces this process, or re-introduces it after a restart.
 pub async fn register(pool: &PgPool, instance: &Instance, applied: Revision) -> sqlx::Result<()> {
-    let sql = "insert into ficus.instance (id, name, roles, version, listen, applied_revision)
-        values ($1, $2, $3, $4, $5, $6)
+    let sql = "insert into ficus.instance as i (id, name, roles, version, listen, applied_revision, started_at)
+        values ($1, $2, $3, $4, $5, $6, clock_timestamp() - make_interval(secs => $7))
         on conflict on constraint instance_pkey do update set
             name = excluded.name, roles = excluded.roles, version = excluded.version, listen = excluded.listen,
-            started_at = clock_timestamp(), heartbeat_at = clock_timestamp(), stopped_at = null,
-            applied_revision = excluded.applied_revision, applied_at = clock_timestamp()";
+            started_at = excluded.started_at, heartbeat_at = clock_timestamp(), stopped_at = null,
+            applied_revision = excluded.applied_revision,
+            applied_at = case when i.applied_revision = excluded.applied_revision then i.applied_at else clock_timestamp() end";
     let query = sqlx::query(sql)
         .bind(instance.id)
         .bind(&instance.name)
@@ -286,6 +289,7 @@ pub async fn register(pool: &PgPool, instance: &Instance, applied: Revision) -> 
         .bind(env!("CARGO_PKG_VERSION"))
         .bind(&instance.listen)
         .bind(applied.0)
+        .bind(instance.started.elapsed().as_secs_f64())
         .execute(pool)
         .await
         .map(drop)

@@ -56,8 +56,6 @@ enum Ended {
     ListenerSilent,
     #[error("the database did not answer within {0:?}")]
     Silent(Duration),
-    #[error("keeping the local actions on disk: {0}")]
-    Disk(#[from] std::io::Error),
 }
 
 /// What is remembered from one session to the next.
@@ -189,7 +187,7 @@ impl Sync {
             .map(|(id, _)| *id)
             .collect();
         if !home.is_empty() {
-            self.flags.forget_actions(&home)?;
+            self.flags.forget_actions(&home);
             tracing::info!(actions = home.len(), "brought the local rollbacks home");
         }
         Ok(age)

@@ -10,7 +10,7 @@ use chrono::NaiveDateTime;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
-use crate::problem::Problem;
+use crate::modern::problem::Problem;
 
 /// A body with the status and headers that Laravel gives to `response()->json()`.
 pub struct LegacyJson<T>(pub StatusCode, pub T);

@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod json;
 pub mod page;
+pub mod problem;
 pub mod tenant;
 
 use axum::Router;
@@ -12,7 +13,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
-use crate::problem::Problem;
+use crate::modern::problem::Problem;
 
 /// Adds what every modern service answers beside its own routes: liveness, and problem documents for the rest.
 pub fn complete(router: Router) -> Router {

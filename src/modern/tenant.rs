@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use super::failed;
 use crate::ids::TenantId;
-use crate::problem::Problem;
+use crate::modern::problem::Problem;
 
 /// Set by the proxy after it has removed what the client sent under this name.
 pub const HEADER: &str = "x-ficus-tenant";

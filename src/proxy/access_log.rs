@@ -52,9 +52,16 @@ pub struct Line<'a> {
     pub error: Option<&'a str>,
 }
 
-/// The sending end. `None` inside: switched off.
+enum Message {
+    Line(Vec<u8>),
+    /// Write what came before, then drop this.
+    Flush(SyncSender<()>),
+}
+
+/// The sending end. `None` inside: switched off. Clones share the writer.
+#[derive(Clone)]
 pub struct AccessLog {
-    lines: Option<SyncSender<Vec<u8>>>,
+    lines: Option<SyncSender<Message>>,
     dropped: Counter,
 }
 
@@ -92,9 +99,22 @@ impl AccessLog {
         let mut text = Vec::with_capacity(384);
         if serde_json::to_writer(&mut text, line).is_ok() {
             text.push(b'\n');
-            if lines.try_send(text).is_err() {
+            if lines.try_send(Message::Line(text)).is_err() {
                 self.dropped.inc();
             }
+        }
+    }
+
+    /// Waits until every line so far is written, at most `patience`. For the end of the process, never for a request.
+    pub fn flush(&self, patience: Duration) {
+        let (done, written) = sync_channel(1);
+        let asked = self
+            .lines
+            .as_ref()
+            .map(|lines| lines.try_send(Message::Flush(done)));
+        if matches!(asked, Some(Ok(()))) {
+            // An error is the writer's answer too: it dropped its end after the last line.
+            let _ = written.recv_timeout(patience);
         }
     }
 }
@@ -103,7 +123,7 @@ impl AccessLog {
     clippy::disallowed_methods,
     reason = "a thread of its own, on which nobody waits"
 )]
-fn write_lines(queue: &Receiver<Vec<u8>>, out: Box<dyn Write + Send>) {
+fn write_lines(queue: &Receiver<Message>, out: Box<dyn Write + Send>) {
     let mut out = BufWriter::with_capacity(64 * 1024, out);
     let mut failing = false;
     let mut note = |result: io::Result<()>| match result {
@@ -114,13 +134,21 @@ fn write_lines(queue: &Receiver<Vec<u8>>, out: Box<dyn Write + Send>) {
         }
         Err(_) => {}
     };
-    while let Ok(line) = queue.recv() {
-        note(out.write_all(&line));
-        thread::sleep(GATHER);
-        while let Ok(line) = queue.try_recv() {
-            note(out.write_all(&line));
+    let mut waiting = Vec::new();
+    while let Ok(first) = queue.recv() {
+        let mut next = Some(first);
+        if matches!(next, Some(Message::Line(_))) {
+            thread::sleep(GATHER);
+        }
+        while let Some(message) = next {
+            match message {
+                Message::Line(line) => note(out.write_all(&line)),
+                Message::Flush(done) => waiting.push(done),
+            }
+            next = queue.try_recv().ok();
         }
         // Nobody waits for more: let the reader see it now.
         note(out.flush());
+        waiting.clear();
     }
 }

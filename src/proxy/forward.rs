@@ -23,7 +23,10 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Works on pingora's copy of the head, after the hop-by-hop fields are gone: what is set here reaches the upstream.
 pub fn dress(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -> Result<()> {
-    strip(upstream, if ctx.trusted { is_ours } else { is_reserved });
+    match ctx.trusted {
+        true => strip(upstream, is_ours),
+        false => strip(upstream, |name| is_reserved(name) || is_ours(name)),
+    }
     if let Some(tenant) = ctx.tenant {
         upstream.insert_header(X_FICUS_TENANT.as_str(), HeaderValue::from(tenant))?;
     }

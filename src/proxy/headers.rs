@@ -25,13 +25,18 @@ pub fn is_reserved(name: &str) -> bool {
         )
 }
 
-/// Whether nobody at all may set this header towards an upstream, since it is what ficus decided.
+/// Whether nobody at all may set this header towards an upstream: what ficus decided, and every underscore twin. A
+/// trusted load balancer that takes `x-tenant-id` from clients may well pass `x_tenant_id` on.
 pub fn is_ours(name: &str) -> bool {
-    name.starts_with('x')
-        && matches!(
-            &*dashed(name),
-            "x-ficus-tenant" | "x-ficus-capability" | "x-ficus-revision"
-        )
+    if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
+        return false;
+    }
+    let is_twin = name.contains('_');
+    match &*dashed(name) {
+        "x-ficus-tenant" | "x-ficus-capability" | "x-ficus-revision" => true,
+        "x-request-id" => is_twin,
+        dashed => is_twin && is_reserved(dashed),
+    }
 }
 
 fn dashed(name: &str) -> Cow<'_, str> {

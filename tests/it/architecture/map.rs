@@ -5,9 +5,8 @@
 /// Each module of `lib.rs` and what it may import of the crate.
 /// `engine` and `dashboard` know nothing of the migration: when it is over, the rest is deleted and they stay.
 /// `proxy` knows nothing of the database: what it needs to know comes through `flags` and `identity`.
-pub const IMPORTS: [(&str, &[&str]); 19] = [
+pub const IMPORTS: [(&str, &[&str]); 18] = [
     ("ids", &[]),
-    ("problem", &[]),
     ("secret", &[]),
     // telemetry: the label of a side.
     ("flags", &["ids", "telemetry"]),
@@ -15,20 +14,17 @@ pub const IMPORTS: [(&str, &[&str]); 19] = [
     ("telemetry", &["flags", "ids"]),
     // db: the connection to legacy's own sessions.
     ("identity", &["db", "ids", "secret"]),
-    (
-        "proxy",
-        &["flags", "identity", "ids", "problem", "telemetry"],
-    ),
+    ("proxy", &["flags", "identity", "ids", "telemetry"]),
     ("db", &["secret"]),
     ("rollout", &["flags", "ids"]),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
     (
         "control",
-        &["flags", "ids", "problem", "proxy", "rollout", "telemetry"],
+        &["flags", "ids", "proxy", "rollout", "telemetry"],
     ),
-    ("modern", &["ids", "problem"]),
-    ("dashboard", &["ids", "modern", "problem"]),
-    ("engine", &["ids", "modern", "problem"]),
+    ("modern", &["ids"]),
+    ("dashboard", &["ids", "modern"]),
+    ("engine", &["ids", "modern"]),
     // It composes each feature's own Config, and reads nothing else of them.
     (
         "config",
@@ -88,10 +84,6 @@ pub const FENCES: [Fence; 5] = [
         modules: &["control", "dashboard", "engine", "modern"],
         files: &[
             ("src/app/process.rs", "it puts the routers on their ports"),
-            (
-                "src/problem.rs",
-                "the error body that every HTTP service of ours answers",
-            ),
             (
                 "src/cli/",
                 "the API's methods and types, and its router for --direct",

@@ -225,3 +225,24 @@ async fn a_state_folder_has_one_process() {
     assert!(second.err.contains(&folder), "{second:?}");
     roll_back_on(&[&first], &["--tenant", "2"]).await;
 }
+
+#[tokio::test]
+async fn a_disk_that_keeps_nothing_does_not_hold_a_rollback() {
+    let mut cluster = Cluster::new().await;
+    seed(&cluster.pool()).await;
+    let ficus = Setup::new(cluster.url(), &sides().await).start().await;
+    cluster.stop(StopMode::Fast).await;
+    // A folder in the way of the temporary file fails the write as a full disk would.
+    std::fs::create_dir(ficus.state.join("local-actions.json.new")).expect("made");
+    let socket = ficus.socket().display().to_string();
+    let rollback = [
+        "rollback", "--tenant", "2", "--reason", "INC-42", "--local", &socket,
+    ];
+    let said = run_ficus(&rollback, &[]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(
+        (said.out.clone() + &said.err).contains("the disk does not keep it"),
+        "{said:?}"
+    );
+    assert_eq!(served(&ficus, "2").await, "legacy");
+}

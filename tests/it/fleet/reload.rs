@@ -94,3 +94,32 @@ async fn a_key_that_takes_a_restart_is_named() {
         assert!(said, "{key} is not named in\n{log}");
     }
 }
+
+#[tokio::test]
+async fn a_capability_that_is_added_can_be_flipped_at_once() {
+    let database = Database::new().await;
+    seed(database.pool()).await;
+    let config = sides().await;
+    let setup = Setup::new(database.url(), &config).roles("proxy,control");
+    let ficus = setup.start().await;
+    let more = format!(
+        "{config}\n[capability.reports]\neffect = \"read\"\nmodern = \"modern\"\n[[route]]\npath = \"/reports\"\ncapability = \"reports\"\n"
+    );
+    std::fs::write(&ficus.config, more).expect("rewritten");
+    let registered = "select exists (select from ficus.capability where name = 'reports')";
+    eventually("the capability is registered", || async {
+        let there: bool = sqlx::query_scalar(registered)
+            .fetch_one(database.pool())
+            .await
+            .expect("an answer");
+        there.then_some(())
+    })
+    .await;
+    let flip =
+        "insert into ficus.flag (tenant_id, capability, state) values (2, 'reports', 'modern')";
+    run(database.pool(), flip).await;
+    eventually("reports are modern", || async {
+        (served_at(&ficus, "/reports", "2").await == "modern").then_some(())
+    })
+    .await;
+}
