@@ -3,6 +3,8 @@
 //! `cargo run --release --example bare_pingora -- LISTEN UPSTREAM [THREADS]`. An example, so that it is built with the
 //! same profile, dependencies and allocator as ficus, which is what makes the two figures comparable.
 
+#![expect(clippy::print_stderr, reason = "a tool for people at a terminal")]
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
