@@ -85,6 +85,7 @@ def write_configurations(work, tenants):
         [upstream.modern]
         url = "http://127.0.0.1:{MODERN}"
         [capability.dashboard]
+        effect = "read"
         modern = "modern"
         [[route]]
         path = "/dashboard"
@@ -108,8 +109,10 @@ def wait_for(what, is_there, seconds=60):
 
 
 def answers(url):
+    # With a tenant: HAProxy's map finds no backend for a request without one.
+    request = urllib.request.Request(url, headers={"X-Tenant-ID": "t0"})
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(request, timeout=2) as answer:
             return answer.status == 200
     except OSError:
         return False
