@@ -3,6 +3,7 @@
 //! Its own file, because starting PostgreSQL once, and applying the schema once, is what keeps the tests fast.
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ficus::db;
@@ -16,6 +17,8 @@ static SHARED: OnceCell<Postgres> = OnceCell::const_new();
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 const TEMPLATE: &str = "template_ficus";
+/// How a scratch folder's name begins; the process' number follows.
+const SCRATCH: &str = "ficus-it-";
 
 /// One test's own database, with the schema applied.
 pub struct Database {
@@ -141,9 +144,27 @@ pub async fn shared_server() -> &'static Postgres {
         .await
 }
 
-/// Under /tmp, which the database's account can reach when the tests run as root.
+/// Under /tmp, which the database's account can reach when the tests run as root. What is shared by all tests of a
+/// run has nobody to remove it at the end, so the next run does.
 pub fn scratch_folder() -> PathBuf {
-    std::env::temp_dir().join(unique(&format!("ficus-it-{}", std::process::id())))
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(remove_folders_of_ended_runs);
+    std::env::temp_dir().join(unique(&format!("{SCRATCH}{}", std::process::id())))
+}
+
+fn remove_folders_of_ended_runs() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let run = name.to_str().and_then(|name| name.strip_prefix(SCRATCH));
+        let run = run.and_then(|rest| rest.split('_').next());
+        if run.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another user's, or another run that sweeps too: theirs to remove.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn unique(prefix: &str) -> String {
