@@ -10,6 +10,7 @@ pub mod explain;
 mod forward;
 pub mod gateway;
 pub mod headers;
+pub mod policy;
 pub mod refusal;
 pub mod routes;
 mod tunnel;
@@ -95,6 +96,7 @@ pub struct Route {
     /// Lower-case, without port. `None`: every host.
     pub host: Option<String>,
     pub target: RouteTarget,
+    pub policy: policy::RoutePolicy,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -103,4 +105,6 @@ pub enum RouteTarget {
     Capability(String),
     /// Always this side of the upstreams `legacy` and `modern`.
     Side(Side),
+    /// Always this upstream, by its name.
+    Upstream(String),
 }

@@ -16,6 +16,7 @@ use crate::support::process::{Ficus, Setup, eventually};
 mod door;
 mod headers;
 mod observing;
+mod policies;
 mod refusals;
 mod retries;
 mod streaming;
