@@ -138,6 +138,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
+/// A snapshot file's bytes, as [`decode`] reads them.
 pub fn encode(snapshot: &Snapshot) -> io::Result<Vec<u8>> {
     let row = |t: &Tenant| {
         let (low, high) = t.planes();
