@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 use crate::identity::laravel::envelope::tests::{KEY, seal};
+use crate::identity::{Named, Proof, Strength, Unresolved};
 use crate::ids::{TenantId, TenantRef};
 use crate::secret::Secret;
 
@@ -22,6 +23,18 @@ fn by_header() -> Resolver {
 fn by_host() -> Resolver {
     Resolver::Host {
         pattern: "{tenant}.example.com".to_owned(),
+    }
+}
+
+fn by_path() -> Resolver {
+    Resolver::Path {
+        pattern: "/t/{tenant}/{*rest}".to_owned(),
+    }
+}
+
+fn by_query() -> Resolver {
+    Resolver::Query {
+        parameter: "tenant".to_owned(),
     }
 }
 
@@ -59,48 +72,149 @@ fn headers(name: HeaderName, value: HeaderValue) -> HeaderMap {
 }
 
 fn identity<'a>(tenant: i64, source: &'static str, why: Option<Unresolved>) -> Identity<'a> {
+    let strength = match source {
+        "header" => Strength::Header,
+        "host" => Strength::Host,
+        "path" => Strength::Path,
+        "query" => Strength::Query,
+        _ => Strength::Proven,
+    };
     Identity {
         tenant: Some(Named::Id(TenantId(tenant))),
+        user: None,
         source,
+        strength,
+        proof: match strength {
+            Strength::Proven => Proof::Held(source),
+            _ => Proof::Absent,
+        },
         why,
     }
 }
 
+fn nobody<'a>(why: Unresolved) -> Identity<'a> {
+    Identity {
+        tenant: None,
+        user: None,
+        source: "none",
+        strength: Strength::Nothing,
+        proof: Proof::Absent,
+        why: Some(why),
+    }
+}
+
+/// Every kind of proof, each with another tenant: 1 to 5 from the strongest to the weakest.
 #[tokio::test]
-async fn the_first_that_names_a_tenant_ends_the_chain() {
-    let chain = chain(&[
+async fn the_strongest_proof_in_the_head_names_the_tenant_whatever_the_order() {
+    let mut resolvers = vec![
+        Resolver::LaravelSession(by_session()),
         by_header(),
         by_host(),
-        Resolver::LaravelSession(by_session()),
-    ]);
-    let mut headers = headers(COOKIE, session_cookie(3));
-    headers.append(HEADER, HeaderValue::from_static("1"));
-    let all = Facts {
-        headers: &headers,
-        host: Some("2.example.com"),
-        peer_trusted: true,
-    };
-    assert_eq!(chain.resolve(&all).await, identity(1, "header", None));
+        by_path(),
+        by_query(),
+    ];
+    for _ in 0..resolvers.len() {
+        resolvers.rotate_left(1);
+        for resolvers in [resolvers.clone(), resolvers.iter().rev().cloned().collect()] {
+            let chain = chain(&resolvers);
+            let mut headers = headers(COOKIE, session_cookie(1));
+            headers.append(HEADER, HeaderValue::from_static("2"));
+            let mut facts = Facts {
+                headers: &headers,
+                host: Some("3.example.com"),
+                target: "/t/4/orders?tenant=5",
+                sni: None,
+                peer_trusted: true,
+            };
+            let found = chain.resolve(&facts).await;
+            assert_eq!(found, identity(1, "laravel_session", None));
 
-    headers.remove(HEADER);
-    let without_header = Facts {
-        headers: &headers,
-        host: Some("2.example.com"),
-        peer_trusted: true,
-    };
-    assert_eq!(
-        chain.resolve(&without_header).await,
-        identity(2, "host", None)
-    );
+            let mut without = headers.clone();
+            without.remove(COOKIE);
+            facts.headers = &without;
+            assert_eq!(chain.resolve(&facts).await, identity(2, "header", None));
 
-    let without_host = Facts {
+            without.remove(HEADER);
+            let mut facts = Facts {
+                headers: &without,
+                host: Some("3.example.com"),
+                target: "/t/4/orders?tenant=5",
+                sni: None,
+                peer_trusted: true,
+            };
+            assert_eq!(chain.resolve(&facts).await, identity(3, "host", None));
+            facts.host = None;
+            assert_eq!(chain.resolve(&facts).await, identity(4, "path", None));
+            facts.target = "/?tenant=5";
+            assert_eq!(chain.resolve(&facts).await, identity(5, "query", None));
+            facts.target = "/";
+            assert_eq!(chain.resolve(&facts).await, nobody(Unresolved::NoProof));
+        }
+    }
+}
+
+#[tokio::test]
+async fn among_equals_the_first_entry_names_the_tenant() {
+    let other = Resolver::Host {
+        pattern: "app.{tenant}.com".to_owned(),
+    };
+    for (resolvers, tenant) in [
+        ([by_host(), other.clone()], "app"),
+        ([other, by_host()], "example"),
+    ] {
+        let facts = Facts {
+            headers: &HeaderMap::new(),
+            host: Some("app.example.com"),
+            target: "/",
+            sni: None,
+            peer_trusted: false,
+        };
+        let found = chain(&resolvers).resolve(&facts).await;
+        assert_eq!(found.tenant, Some(Named::Slug(tenant.into())));
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_names_two_tenants_names_none_and_says_so() {
+    let facts = Facts {
+        headers: &HeaderMap::new(),
         host: None,
-        ..without_header
+        target: "/?tenant=1&tenant=2",
+        sni: None,
+        peer_trusted: true,
     };
     assert_eq!(
-        chain.resolve(&without_host).await,
-        identity(3, "laravel_session", None)
+        chain(&[by_query()]).resolve(&facts).await,
+        nobody(Unresolved::Ambiguous)
     );
+}
+
+#[tokio::test]
+async fn a_connection_to_one_tenants_host_is_no_way_to_anothers() {
+    let chain = chain(&[Resolver::LaravelSession(by_session()), by_host()]);
+    let headers = headers(COOKIE, session_cookie(3));
+    for (sni, host, misdirected) in [
+        (Some("acme.example.com"), Some("other.example.com"), true),
+        (Some("acme.example.com"), Some("acme.example.com"), false),
+        (None, Some("other.example.com"), false),
+        // Only one of them names a tenant.
+        (Some("example.com"), Some("other.example.com"), false),
+        (Some("acme.example.com"), Some("example.org"), false),
+        (Some("acme.example.com"), None, false),
+    ] {
+        let facts = Facts {
+            headers: &headers,
+            host,
+            target: "/",
+            sni,
+            peer_trusted: true,
+        };
+        assert_eq!(
+            chain.is_misdirected(&facts),
+            misdirected,
+            "{sni:?} {host:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -109,6 +223,8 @@ async fn without_a_session_nothing_waits() {
     let facts = Facts {
         headers: &HeaderMap::new(),
         host: Some("2.example.com"),
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     assert!(
@@ -123,6 +239,8 @@ async fn a_remembered_session_does_not_wait() {
     let facts = Facts {
         headers: &headers,
         host: None,
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     let Resolution::NeedsLookup(pending) = chain.resolve_now(&facts) else {
@@ -144,6 +262,8 @@ async fn after_an_unknown_session_the_chain_goes_on_and_says_so() {
     let facts = Facts {
         headers: &headers,
         host: Some("2.example.com"),
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     let expected = identity(2, "host", Some(Unresolved::UnknownSession));
@@ -168,6 +288,8 @@ async fn two_sessions_are_asked_one_after_the_other() {
     let facts = Facts {
         headers: &headers,
         host: None,
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     assert_eq!(
@@ -177,7 +299,7 @@ async fn two_sessions_are_asked_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn the_first_refusal_is_told() {
+async fn the_refusal_of_the_strongest_is_told() {
     let chain = chain(&[
         by_header(),
         by_host(),
@@ -188,15 +310,14 @@ async fn the_first_refusal_is_told() {
     let facts = Facts {
         headers: &headers,
         host: Some("www.example.org"),
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     assert_eq!(
         chain.resolve(&facts).await,
-        Identity {
-            tenant: None,
-            source: "none",
-            why: Some(Unresolved::Untrusted)
-        }
+        // The strongest is asked first.
+        nobody(Unresolved::Malformed)
     );
 }
 
@@ -205,15 +326,13 @@ async fn an_empty_chain_finds_no_proof() {
     let facts = Facts {
         headers: &HeaderMap::new(),
         host: None,
+        target: "/",
+        sni: None,
         peer_trusted: true,
     };
     assert_eq!(
         chain(&[]).resolve(&facts).await,
-        Identity {
-            tenant: None,
-            source: "none",
-            why: Some(Unresolved::NoProof)
-        }
+        nobody(Unresolved::NoProof)
     );
 }
 
@@ -234,6 +353,8 @@ async fn a_forged_cookie_never_reaches_the_database() {
         let facts = Facts {
             headers: &headers,
             host: None,
+            target: "/",
+            sni: None,
             peer_trusted: false,
         };
         assert!(
@@ -252,6 +373,12 @@ async fn an_entry_that_cannot_work_is_named() {
         (
             Resolver::Host {
                 pattern: "example.com".to_owned(),
+            },
+            "{tenant}",
+        ),
+        (
+            Resolver::Path {
+                pattern: "/a".to_owned(),
             },
             "{tenant}",
         ),
@@ -311,6 +438,8 @@ async fn every_thread_may_ask_one_chain() {
             let facts = Facts {
                 headers: &headers,
                 host: None,
+                target: "/",
+                sni: None,
                 peer_trusted: false,
             };
             TenantRef::from(chain.resolve(&facts).await.tenant.unwrap())
