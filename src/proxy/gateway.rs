@@ -13,6 +13,7 @@ use pingora::prelude::*;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use prometheus_client::metrics::counter::Counter;
 
+use super::Limits;
 use super::access_log::AccessLog;
 use super::context::Context;
 use super::door::connection::Connection;
@@ -64,20 +65,17 @@ impl Gateway {
         Arc::clone(&self.edge)
     }
 
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The limits on a head, and the Host that everything else stands on.
     fn check_head(&self, session: &Session, ctx: &mut Context) -> std::result::Result<(), Refusal> {
         let head = session.req_header();
         let limits = &ctx.edge.limits;
-        if head.raw_path().len() > limits.uri_bytes {
-            return Err(Refusal::UriTooLong);
-        }
-        let bytes: usize = head
-            .headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum();
-        if head.headers.len() > limits.header_count || bytes > limits.header_bytes {
-            return Err(Refusal::HeadTooLarge);
+        // Of HTTP/1 the door has looked at every byte.
+        if session.is_http2() {
+            check_size(head, limits)?;
         }
         // HTTP/1.1 must name a host (RFC 9112, 3.2); 1.0 need not.
         let named = head
@@ -187,6 +185,21 @@ impl Gateway {
     }
 }
 
+/// The limits on a head that came as fields and not as bytes.
+fn check_size(head: &RequestHeader, limits: &Limits) -> std::result::Result<(), Refusal> {
+    if head.raw_path().len() > limits.uri_bytes {
+        return Err(Refusal::UriTooLong);
+    }
+    let fields = head.headers.iter();
+    let bytes: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    match head.headers.len() > limits.header_count || bytes > limits.header_bytes {
+        true => Err(Refusal::HeadTooLarge),
+        false => Ok(()),
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = Context;
@@ -199,8 +212,10 @@ impl ProxyHttp for Gateway {
     /// Every deadline on the client's side that pingora leaves open.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let timeouts = &ctx.edge.timeouts;
-        session.set_read_timeout(Some(timeouts.body_read));
-        session.set_write_timeout(Some(timeouts.write));
+        // Of HTTP/1 the door keeps the time: it knows how much comes, and not only whether something does.
+        let of_streams = session.is_http2();
+        session.set_read_timeout(of_streams.then_some(timeouts.body_read));
+        session.set_write_timeout(of_streams.then_some(timeouts.write));
         session.set_total_drain_timeout(Some(timeouts.drain_body));
         // Only where it would be kept anyway: not for an old client, not when the framing is in doubt, not when
         // this process is stopping.
@@ -293,7 +308,9 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if session.is_process_shutting_down() {
+        let connection = Connection::of(session).cloned();
+        let has_more = connection.as_ref().is_some_and(|c| c.has_more());
+        if has_more || session.is_process_shutting_down() {
             // Said with the answer, so that the client does not send the next request into a closing connection.
             session.set_keepalive(None);
         }
@@ -302,6 +319,9 @@ impl ProxyHttp for Gateway {
         session.set_close_on_response_before_downstream_finish(!interim);
         if interim && response.status.as_u16() != 101 {
             return Ok(());
+        }
+        if let (true, Some(connection)) = (interim, connection) {
+            connection.begin_tunnel();
         }
         // An old client reads chunks as the body itself. Without them the end of the connection ends the answer.
         if session.req_header().version == Version::HTTP_10 {
@@ -350,7 +370,8 @@ impl ProxyHttp for Gateway {
             error_code: 0,
             can_reuse_downstream: false,
         };
-        let Some(refusal) = Refusal::of(e) else {
+        let broken_off = Connection::of(session).and_then(|connection| connection.broken_off());
+        let Some(refusal) = broken_off.or_else(|| Refusal::of(e)) else {
             return closed;
         };
         match self.refuse(session, ctx, refusal).await {

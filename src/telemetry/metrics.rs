@@ -61,6 +61,7 @@ pub struct Metrics {
     rollbacks: Family<RollbackLabels, Counter>,
     unresolved: Family<ReasonLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
+    door_refused: Family<ReasonLabels, Counter>,
     upstream_failures: Family<FailureLabels, Counter>,
     snapshot_age: Gauge<f64, AtomicU64>,
     pub revision: Gauge,
@@ -73,6 +74,7 @@ pub struct Metrics {
     pub config_refused: Counter,
     pub log_lines_dropped: Counter,
     pub in_flight: Gauge,
+    pub connections: Gauge,
 }
 
 impl Default for Metrics {
@@ -91,6 +93,7 @@ impl Metrics {
             rollbacks: Family::default(),
             unresolved: Family::default(),
             refused: Family::default(),
+            door_refused: Family::default(),
             upstream_failures: Family::default(),
             snapshot_age: Gauge::default(),
             revision: Gauge::default(),
@@ -103,6 +106,7 @@ impl Metrics {
             config_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
             in_flight: Gauge::default(),
+            connections: Gauge::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -131,6 +135,11 @@ impl Metrics {
             "requests_refused",
             "Requests that ficus itself refused, by reason",
             metrics.refused.clone(),
+        );
+        r.register(
+            "door_refused",
+            "Requests and connections that the door refused or let go, by what was wrong with them",
+            metrics.door_refused.clone(),
         );
         r.register(
             "upstream_failures",
@@ -194,6 +203,11 @@ impl Metrics {
             "Requests being answered now",
             metrics.in_flight.clone(),
         );
+        r.register(
+            "connections",
+            "Connections of clients that are open",
+            metrics.connections.clone(),
+        );
         metrics
     }
 
@@ -256,6 +270,11 @@ impl Metrics {
 
     pub fn refused(&self, reason: &'static str) -> Counter {
         self.refused.get_or_create_owned(&ReasonLabels { reason })
+    }
+
+    pub fn door_refused(&self, reason: &'static str) -> Counter {
+        self.door_refused
+            .get_or_create_owned(&ReasonLabels { reason })
     }
 
     pub fn upstream_failure(&self, upstream: &str, kind: &'static str) -> Counter {
