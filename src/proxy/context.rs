@@ -85,7 +85,6 @@ impl Context {
             (None, None) => None,
         };
         log.write(&Line {
-            time: &chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
             request_id: self.request_id(),
             client: self.peer,
             method: head.method.as_str(),
@@ -93,7 +92,7 @@ impl Context {
             path,
             status,
             bytes: session.body_bytes_sent() as u64,
-            ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
+            elapsed,
             tenant: self.tenant,
             identity: self.tenant.map(|_| self.identity),
             capability: verdict.map_or("none", |v| &self.edge.capability(v.capability).name),
