@@ -143,10 +143,7 @@ fn escaped(text: &mut Vec<u8>, byte: u8) {
         0..0x20 => {
             const HEX: &[u8; 16] = b"0123456789abcdef";
             text.extend_from_slice(b"\\u00");
-            text.extend_from_slice(&[
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]);
+            text.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
         _ => text.push(byte),
     }

@@ -51,7 +51,8 @@ pub(super) fn write_lines(
         spare.shrink_to(KEPT);
         drop(buffers);
         // A worker that is gone, and has nothing left here: its last lines were there before it let go.
-        locked(&shared.buffers).retain(|buffer| Arc::strong_count(buffer) > 1 || !buffer.is_empty());
+        locked(&shared.buffers)
+            .retain(|buffer| Arc::strong_count(buffer) > 1 || !buffer.is_empty());
         wrote
     };
     loop {
