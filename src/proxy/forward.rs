@@ -2,14 +2,13 @@
 //!
 //! Its own file, because an upstream believes every field that is set here.
 
-use std::fmt::Write;
-
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::prelude::*;
 use pingora::proxy::Session;
 
 use super::context::Context;
+use super::door::connection::Connection;
 use super::fields::{Fields, change_request};
 use super::headers::{
     X_REQUEST_ID, fresh_trace, is_ours, is_reserved, is_traceparent, trace_of, traceparent,
@@ -53,7 +52,7 @@ fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()>
     }
     fields.put(&X_FICUS_REVISION, HeaderValue::from(ctx.revision))?;
     fields.put(&X_REQUEST_ID, ctx.request_id.clone())?;
-    name_client(fields, session, ctx)?;
+    name_client(fields, session)?;
     trace(fields, ctx)
 }
 
@@ -69,21 +68,13 @@ fn strip(fields: &mut dyn Fields, taken: fn(&str) -> bool) {
 }
 
 /// Who the client is, in the words that every application server reads. A trusted peer's chain is gone on with.
-fn name_client(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()> {
-    if let Some(peer) = ctx.peer {
-        // Several lines are one list (RFC 9110, 5.3).
-        let mut chain = String::new();
-        let lines = fields.map().get_all(&X_FORWARDED_FOR).iter();
-        for line in lines.filter_map(|v| v.to_str().ok()).map(str::trim) {
-            if !line.is_empty() {
-                chain.push_str(line);
-                chain.push_str(", ");
-            }
-        }
-        // Writing into a String cannot fail.
-        let _ = write!(chain, "{peer}");
-        let chain =
-            HeaderValue::try_from(chain).or_err(InternalError, "writing x-forwarded-for")?;
+fn name_client(fields: &mut dyn Fields, session: &Session) -> Result<()> {
+    if let Some(connection) = Connection::of(session) {
+        let own = &connection.forwarded_for;
+        let chain = match fields.map().contains_key(&X_FORWARDED_FOR) {
+            true => append_to_chain(fields.map(), own)?,
+            false => own.clone(),
+        };
         fields.put(&X_FORWARDED_FOR, chain)?;
     }
     if !fields.map().contains_key(&X_FORWARDED_PROTO) {
@@ -97,6 +88,14 @@ fn name_client(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Res
         fields.put(&X_FORWARDED_HOST, host.clone())?;
     }
     Ok(())
+}
+
+/// Several lines are one list (RFC 9110, 5.3).
+fn append_to_chain(headers: &HeaderMap, own: &HeaderValue) -> Result<HeaderValue> {
+    let lines = headers.get_all(&X_FORWARDED_FOR).iter().chain([own]);
+    let lines = lines.filter_map(|line| line.to_str().ok()).map(str::trim);
+    let chain: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    HeaderValue::try_from(chain.join(", ")).or_err(InternalError, "writing x-forwarded-for")
 }
 
 fn trace(fields: &mut dyn Fields, ctx: &Context) -> Result<()> {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::prelude::*;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use prometheus_client::metrics::counter::Counter;
@@ -196,6 +197,9 @@ impl ProxyHttp for Gateway {
     fn new_ctx(&self) -> Context {
         Context::new(self.edge.load_full(), &self.metrics)
     }
+
+    /// None. pingora's own choice is one that compresses, which each request would ask whether it may.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     /// Every deadline on the client's side that pingora leaves open.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {

@@ -1,3 +1,5 @@
+//! Lines through the whole of it: into the buffers, over to the writer, out. Its own file, for its writers that watch or block.
+
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
