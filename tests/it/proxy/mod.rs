@@ -14,8 +14,10 @@ use tokio::net::TcpStream;
 use crate::support::process::{Ficus, Setup, eventually};
 
 mod corpus;
+mod door;
 mod headers;
 mod observing;
+mod policies;
 mod refusals;
 mod retries;
 mod streaming;
