@@ -10,6 +10,7 @@ mod known;
 mod origin;
 mod replay;
 mod verdict;
+mod wall;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -135,7 +135,7 @@ pub fn mark_of(request: &Request) -> Option<String> {
 /// A mark is `q`, four digits and a letter: see `replay`.
 pub fn first_mark(bytes: &[u8]) -> Option<String> {
     let is_mark = |w: &&[u8]| {
-        w[0] == b'q' && w[1..5].iter().all(u8::is_ascii_digit) && matches!(w[5], b'a'..=b'z')
+        w[0] == b'q' && w[1..5].iter().all(u8::is_ascii_digit) && w[5].is_ascii_lowercase()
     };
     let mark = bytes.windows(6).find(is_mark)?;
     Some(String::from_utf8_lossy(mark).into_owned())
