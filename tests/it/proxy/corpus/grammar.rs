@@ -3,6 +3,8 @@
 //! Pure, and its own file, because it is the judge of everything that the proxy forwards: it refuses whatever two
 //! origins could read in two ways, so it must forgive nothing that a real one might.
 
+use super::framing::{Framing, chunks, framing};
+
 /// A request, read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -37,12 +39,6 @@ impl Request {
             .map(|(_, v)| v.as_slice())
             .collect()
     }
-}
-
-enum Framing {
-    None,
-    Length(usize),
-    Chunks,
 }
 
 /// Reads one request from the front of `bytes`.
@@ -86,11 +82,11 @@ pub fn read(bytes: &[u8]) -> Result<Step, Fault> {
     })
 }
 
-fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+pub fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     bytes.windows(mark.len()).position(|w| w == mark)
 }
 
-fn split_lines(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn split_lines(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut done = false;
     std::iter::from_fn(move || {
         if done {
@@ -111,7 +107,7 @@ fn split_lines(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// CR and LF come as a pair or not at all (RFC 9112, 2.2). The last byte may be the first of a pair.
-fn check_line_ends(bytes: &[u8]) -> Result<(), Fault> {
+pub fn check_line_ends(bytes: &[u8]) -> Result<(), Fault> {
     for (at, byte) in bytes.iter().enumerate() {
         match byte {
             b'\r' if bytes.get(at + 1).is_some_and(|next| *next != b'\n') => {
@@ -159,7 +155,7 @@ fn request_line(line: &[u8]) -> Result<(String, String, bool), Fault> {
     Ok((text(method), text(target), version == b"HTTP/1.0"))
 }
 
-fn field(line: &[u8]) -> Result<(String, Vec<u8>), Fault> {
+pub fn field(line: &[u8]) -> Result<(String, Vec<u8>), Fault> {
     if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
         return Err("a folded line");
     }
@@ -214,84 +210,6 @@ pub fn check_hop(request: &Request) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-/// RFC 9112, 6.3, without any of its leniencies.
-fn framing(request: &Request) -> Result<Framing, Fault> {
-    let lengths = request.all("content-length");
-    let codings = request.all("transfer-encoding");
-    match (&lengths[..], &codings[..]) {
-        ([], []) => Ok(Framing::None),
-        ([length], []) => {
-            if length.is_empty() || !length.iter().all(u8::is_ascii_digit) {
-                return Err("a length that is no number");
-            }
-            let text = std::str::from_utf8(length).unwrap_or_default();
-            text.parse()
-                .map(Framing::Length)
-                .map_err(|_| "a length too large")
-        }
-        ([], [_]) if request.is_old => Err("a coding in HTTP/1.0"),
-        ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunks),
-        ([], _) => Err("codings other than one chunked"),
-        (_, []) => Err("two lengths"),
-        _ => Err("a length and a coding"),
-    }
-}
-
-/// The body, and how many bytes its framing took. `None`: there are more to come.
-fn chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Fault> {
-    let mut body = Vec::new();
-    let mut at = 0;
-    loop {
-        let Some(end) = find(&bytes[at..], b"\r\n") else {
-            check_line_ends(&bytes[at..])?;
-            return Ok(None);
-        };
-        let line = &bytes[at..at + end];
-        if line.is_empty() || line.len() > 16 || !line.iter().all(u8::is_ascii_hexdigit) {
-            return Err("a chunk's size that is none");
-        }
-        let text = std::str::from_utf8(line).unwrap_or_default();
-        let size = usize::from_str_radix(text, 16).map_err(|_| "a chunk too large")?;
-        at += end + 2;
-        if size == 0 {
-            return trailers(&bytes[at..]).map(|used| used.map(|used| (body, at + used)));
-        }
-        let Some(chunk) = at.checked_add(size).and_then(|end| bytes.get(at..end)) else {
-            return Ok(None);
-        };
-        body.extend_from_slice(chunk);
-        at += size;
-        match bytes.get(at..at + 2) {
-            Some(b"\r\n") => at += 2,
-            Some(_) => return Err("a chunk that ends elsewhere than its size says"),
-            None => return Ok(None),
-        }
-    }
-}
-
-fn trailers(bytes: &[u8]) -> Result<Option<usize>, Fault> {
-    if bytes.starts_with(b"\r\n") {
-        return Ok(Some(2));
-    }
-    let Some(end) = find(bytes, b"\r\n\r\n") else {
-        check_line_ends(bytes)?;
-        return Ok(None);
-    };
-    check_line_ends(&bytes[..end + 4])?;
-    for line in split_lines(&bytes[..end]) {
-        let (name, _) = field(line)?;
-        let name = name.to_ascii_lowercase();
-        // RFC 9110, 6.5.1.
-        if matches!(
-            &*name,
-            "host" | "content-length" | "transfer-encoding" | "authorization" | "cookie"
-        ) {
-            return Err("a trailer that belongs into the head");
-        }
-    }
-    Ok(Some(end + 4))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod beside;
 mod fixture;
+mod framing;
 mod grammar;
 mod known;
 mod origin;
