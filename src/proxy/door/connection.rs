@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use http::HeaderValue;
 use pingora::proxy::Session;
 
 use super::flaw::Flaw;
@@ -18,6 +19,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Its address alone. A v4 peer on a v6 socket is still the v4 peer that the operator named.
     pub ip: IpAddr,
+    /// The same as `X-Forwarded-For` says it, made once for every request of the connection.
+    pub forwarded_for: HeaderValue,
     /// The server name of its TLS handshake, lower-case. `None`: without TLS, or the client named none.
     pub sni: Option<String>,
     /// It has become a tunnel, in which another protocol is spoken.
@@ -30,9 +33,13 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(peer: SocketAddr) -> Self {
+        let ip = peer.ip().to_canonical();
         Self {
             peer,
-            ip: peer.ip().to_canonical(),
+            ip,
+            // Digits, letters, dots and colons are a value.
+            forwarded_for: HeaderValue::try_from(ip.to_string())
+                .unwrap_or(HeaderValue::from_static("unknown")),
             sni: None,
             is_tunnel: AtomicBool::new(false),
             has_more: AtomicBool::new(false),
