@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::flaw::Flaw;
 use super::sample::Sample;
 use crate::proxy::edge::Edge;
-use crate::proxy::headers::fresh_id;
+use crate::proxy::headers::fresh_ids;
 use crate::proxy::refusal::{Refusal, problem};
 use crate::telemetry::Metrics;
 
@@ -57,10 +57,11 @@ impl Keeper {
 
     /// Refuses a request that nobody else has seen: counts it, and answers what the client is told.
     pub fn refuse(&self, flaw: Flaw, client: IpAddr, is_head: bool) -> Vec<u8> {
-        let request_id = format!("{:032x}", fresh_id());
-        self.note(flaw, client, &request_id);
+        let (request_id, _) = fresh_ids();
+        let request_id = request_id.to_str().unwrap_or_default();
+        self.note(flaw, client, request_id);
         self.refused[flaw.refusal() as usize].inc();
-        raw(flaw.refusal(), &request_id, is_head)
+        raw(flaw.refusal(), request_id, is_head)
     }
 }
 
