@@ -74,6 +74,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
     let limits = read_limits(proxy.section("limits"));
     let timeouts = read_timeouts(proxy.section("timeouts"));
+    let rate_limit = policy::read_counters(proxy.section("rate_limit"));
     proxy.finish();
 
     let upstreams = collect_named(upstreams, read_upstream);
@@ -93,6 +94,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             drain: drain?,
             limits: limits?,
             timeouts: timeouts?,
+            rate_limit: rate_limit?,
             upstreams: upstreams?,
             capabilities: capabilities?,
             routes: routes.iter().cloned().collect::<Option<_>>()?,

@@ -4,12 +4,14 @@
 
 pub mod access_log;
 mod context;
+pub mod cors;
 pub mod door;
 pub mod edge;
 pub mod explain;
 mod forward;
 pub mod gateway;
 pub mod headers;
+pub mod limits;
 pub mod policy;
 pub mod refusal;
 pub mod routes;
@@ -36,6 +38,7 @@ pub struct Config {
     pub drain: Duration,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub rate_limit: limits::Config,
     pub upstreams: BTreeMap<String, Upstream>,
     pub capabilities: BTreeMap<String, Capability>,
     pub routes: Vec<Route>,
