@@ -26,6 +26,7 @@ const LEGACY: &str = "legacy";
 const MODERN: &str = "modern";
 
 pub struct Edge {
+    pub keep_header_case: bool,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub chain: Chain,
@@ -142,6 +143,7 @@ impl Edge {
             .map(|u| metrics.upstream_failure(&u.name, "connect"))
             .collect();
         Ok(Self {
+            keep_header_case: config.keep_header_case,
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             chain,
