@@ -78,6 +78,8 @@ impl Explainer {
         let facts = Facts {
             headers: &headers,
             host: host.as_deref(),
+            target: uri.path_and_query().map_or("/", |target| target.as_str()),
+            sni: None,
             peer_trusted: true,
         };
         let identity = if edge.needs_tenant(target) {

@@ -114,12 +114,19 @@ impl Gateway {
         }
         check_length(&head.headers, ctx.body_limit)?;
         let host = ctx.host.take();
+        let facts = Facts {
+            headers: &head.headers,
+            host: host.as_deref(),
+            target: &path,
+            // Nobody tells it yet.
+            sni: None,
+            peer_trusted: ctx.trusted,
+        };
+        if edge.chain.is_misdirected(&facts) {
+            ctx.host = host;
+            return Err(Refusal::Misdirected);
+        }
         let identity = if edge.needs_tenant(target) {
-            let facts = Facts {
-                headers: &head.headers,
-                host: host.as_deref(),
-                peer_trusted: ctx.trusted,
-            };
             let identity = match edge.chain.resolve_now(&facts) {
                 Resolution::Done(identity) => identity,
                 Resolution::NeedsLookup(pending) => edge.chain.finish(pending, &facts).await,

@@ -79,12 +79,13 @@ impl Listener {
 }
 
 /// Accepts until `stop`, and then once more what the kernel has already completed: those clients believe that they are
-/// connected. Bound: what the workers have room for.
-pub async fn accept(listener: Listener, mut hands: Hands, stop: CancellationToken) {
-    let socket = match listener.watch() {
-        Ok(socket) => socket,
-        Err(e) => return tracing::error!(error = %e, "the listening socket cannot be watched"),
-    };
+/// connected. Answers the socket, for the caller to close. Bound: what the workers have room for.
+pub async fn accept(
+    listener: Listener,
+    mut hands: Hands,
+    stop: CancellationToken,
+) -> io::Result<AsyncFd<OwnedFd>> {
+    let socket = listener.watch()?;
     let mut told = None;
     loop {
         let accepted = tokio::select! {
@@ -95,7 +96,7 @@ pub async fn accept(listener: Listener, mut hands: Hands, stop: CancellationToke
         match accepted {
             Ok(accepted) => {
                 if hands.give(accepted).await.is_err() {
-                    return tracing::error!("a worker of the proxy is gone");
+                    return Err(io::Error::other("a worker of the proxy is gone"));
                 }
             }
             Err(e) if is_of_one_connection(&e) => {}
@@ -112,9 +113,10 @@ pub async fn accept(listener: Listener, mut hands: Hands, stop: CancellationToke
     }
     while let Ok(accepted) = accept_one(socket.get_ref()) {
         if hands.give(accepted).await.is_err() {
-            return;
+            break;
         }
     }
+    Ok(socket)
 }
 
 fn accept_one(socket: &OwnedFd) -> io::Result<Accepted> {

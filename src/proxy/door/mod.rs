@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use pingora::server::configuration::ServerConf;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
@@ -82,18 +82,24 @@ impl Door {
         let workers: io::Result<Vec<Worker>> = (0..self.threads)
             .map(|place| Worker::start(place, &conf, self.gateway.clone(), stop.child_token()))
             .collect();
-        let (hands, joins): (Vec<_>, Vec<_>) = workers?.into_iter().map(Worker::split).unzip();
-        let hands = Hands::new(hands);
+        let mut workers = workers?;
+        let hands = Hands::new(workers.iter().map(|w| w.hand.clone()).collect());
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(join_all(
-            self.listeners
-                .into_iter()
-                .map(|listener| accept(listener, hands.clone(), stop.clone())),
-        ));
-        // The last sender: each worker sees that nothing more comes.
+        runtime.block_on(async {
+            let loops = self.listeners.into_iter();
+            let done = try_join_all(loops.map(|l| accept(l, hands.clone(), stop.clone()))).await?;
+            for worker in &mut workers {
+                let _ = worker.is_stopping.wait_for(|is| *is).await;
+            }
+            // Only now are the ports given up: who finds one closed can rely on it that the rest has heard.
+            drop(done);
+            io::Result::Ok(())
+        })?;
         drop(hands);
-        for join in joins {
-            if join.join().is_err() {
+        for worker in workers {
+            // The last sender: the worker sees that nothing more comes.
+            drop(worker.hand);
+            if worker.thread.join().is_err() {
                 tracing::error!("a worker of the proxy panicked");
             }
         }

@@ -30,8 +30,10 @@ pub struct Accepted {
 }
 
 pub struct Worker {
-    hand: Hand,
-    thread: JoinHandle<()>,
+    pub hand: Hand,
+    /// True when it has heard of the stop: from then on its answers say that they are the last.
+    pub is_stopping: watch::Receiver<bool>,
+    pub thread: JoinHandle<()>,
 }
 
 /// Where a worker takes connections from.
@@ -94,17 +96,18 @@ impl Worker {
             to,
             load: Arc::clone(&load),
         };
+        let (stopping, is_stopping) = watch::channel(false);
         let conf = Arc::clone(conf);
         let thread = thread::Builder::new()
             .name(format!("proxy-{place}"))
             .spawn(move || {
-                runtime.block_on(serve(conf, gateway, connections, load, stop));
+                runtime.block_on(serve(conf, gateway, connections, load, stop, stopping));
             })?;
-        Ok(Self { hand, thread })
-    }
-
-    pub fn split(self) -> (Hand, JoinHandle<()>) {
-        (self.hand, self.thread)
+        Ok(Self {
+            hand,
+            is_stopping,
+            thread,
+        })
     }
 }
 
@@ -114,26 +117,26 @@ async fn serve(
     mut connections: mpsc::Receiver<Accepted>,
     load: Arc<AtomicUsize>,
     stop: CancellationToken,
+    stopping: watch::Sender<bool>,
 ) {
     let edge = gateway.edge();
     // Made here: pingora's pool of upstream connections belongs to the runtime in which it is used.
     let proxy = Arc::new(http_proxy(&conf, gateway));
     // Bound: the connections that were accepted, one task each. They end by `stop` or with their request.
     let open = TaskTracker::new();
-    let (stopping, is_stopping) = watch::channel(false);
     let service = Arc::new(Service {
         proxy,
         edge,
-        is_stopping,
+        is_stopping: stopping.subscribe(),
         stop: stop.clone(),
     });
     loop {
         let accepted = tokio::select! {
             accepted = connections.recv() => accepted,
             () = stop.cancelled(), if !*stopping.borrow() => {
-                stopping.send_replace(true);
-                // Its streams of HTTP/2 and whoever waits inside of pingora learn it from here.
+                // Answers say from here on that they are the last, and whoever waits inside of pingora is let go.
                 service.proxy.http_cleanup().await;
+                stopping.send_replace(true);
                 continue;
             }
         };
