@@ -47,7 +47,10 @@ impl Process {
                 signal(SignalKind::quit())?,
             );
             if let Some(inherited) = self.descent.inherited.take() {
-                inherited.serve()?;
+                // It may have died meanwhile: then there is nobody to wait for.
+                inherited
+                    .serve()
+                    .unwrap_or_else(|e| tracing::warn!("{e:#}"));
             }
             let offer = self.offer()?;
             supervisor::tell_ready();
@@ -130,8 +133,14 @@ impl Process {
         match handover::start_successor() {
             Ok(mut child) => {
                 tracing::info!(successor = child.id(), "started a successor");
+                let stop = self.stop.clone();
                 self.tasks.spawn(async move {
-                    match child.wait().await {
+                    let ended = tokio::select! {
+                        ended = child.wait() => ended,
+                        // It has taken over, and outlives us.
+                        () = stop.cancelled() => return,
+                    };
+                    match ended {
                         Ok(status) => {
                             tracing::error!(%status, "the successor ended; this process goes on")
                         }

@@ -4,28 +4,22 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use axum::Router;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::handover::{self, Inheritance, Named, Offer};
+use super::Role;
+use super::handover::{Inheritance, Named};
+use super::listeners::{Sockets, bind_private, report, serve_tcp};
 use super::reload::{EdgeBuilder, reload, resolve_names, tend_database, wanted};
-use super::{CONTROL_STOP, Role, supervisor};
 use crate::config::{Config, Watch};
 use crate::flags::store::Instance;
 use crate::flags::sync::Sync;

@@ -1,27 +1,34 @@
 //! SIGQUIT: the next binary takes the sockets over, and nobody who asks meanwhile is refused or cut off.
 
-use std::path::Path;
 use std::time::Duration;
 
 use axum::extract::Request;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::support::Database;
-use crate::support::process::upstream;
+use crate::support::process::{PATIENCE, upstream};
 
 /// A process that is no child of this test. Dropped, it is killed.
 struct Successor(u32);
 
 impl Successor {
     /// Waits until another than `before` has written its id into the state folder.
-    async fn of(state: &Path, before: u32) -> Self {
-        let file = state.join("ficus.pid");
-        eventually("there is a successor", || async {
-            let pid = std::fs::read_to_string(&file).ok()?.trim().parse().ok()?;
-            (pid != before).then_some(Self(pid))
-        })
-        .await
+    async fn of(ficus: &Ficus, before: u32) -> Self {
+        let file = ficus.state.join("ficus.pid");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let pid = std::fs::read_to_string(&file).unwrap_or_default();
+            match pid.trim().parse() {
+                Ok(pid) if pid != before => return Self(pid),
+                _ => sleep(Duration::from_millis(5)).await,
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no successor; the log:\n{}",
+                ficus.log()
+            );
+        }
     }
 
     fn signal(&self, name: &str) {
@@ -95,10 +102,10 @@ async fn no_request_is_lost_while_one_process_follows_another() {
 
     let first = ficus.pid();
     ficus.signal("QUIT");
-    let second = Successor::of(&ficus.state, first).await;
+    let second = Successor::of(&ficus, first).await;
     assert_eq!(ficus.wait().await, Some(0), "{}", ficus.log());
     second.signal("QUIT");
-    let third = Successor::of(&ficus.state, second.0).await;
+    let third = Successor::of(&ficus, second.0).await;
     second.until_gone().await;
 
     stop.store(true, Ordering::Relaxed);
@@ -117,7 +124,7 @@ async fn a_successor_is_the_same_instance_to_the_fleet_and_enforces_the_next_fli
     until_served(&ficus, "2", "modern").await;
     let first = ficus.pid();
     ficus.signal("QUIT");
-    let successor = Successor::of(&ficus.state, first).await;
+    let successor = Successor::of(&ficus, first).await;
     assert_eq!(ficus.wait().await, Some(0), "{}", ficus.log());
     let row = "select count(*), count(stopped_at) from ficus.instance";
     let (instances, stopped): (i64, i64) = sqlx::query_as(row)
@@ -145,10 +152,7 @@ async fn a_successor_that_cannot_start_changes_nothing() {
     std::fs::write(&ficus.config, "[proxy]\nlisten = 7\n").expect("a bad one");
     ficus.signal("QUIT");
     eventually("the failure is told", || async {
-        ficus
-            .log()
-            .contains("the successor ended")
-            .then_some(())
+        ficus.log().contains("the successor ended").then_some(())
     })
     .await;
     assert_eq!(served(&ficus, "2").await, "modern");
@@ -156,7 +160,7 @@ async fn a_successor_that_cannot_start_changes_nothing() {
     std::fs::write(&ficus.config, good).expect("the good one");
     let first = ficus.pid();
     ficus.signal("QUIT");
-    let _successor = Successor::of(&ficus.state, first).await;
+    let _successor = Successor::of(&ficus, first).await;
     assert_eq!(ficus.wait().await, Some(0), "{}", ficus.log());
     assert_eq!(served(&ficus, "2").await, "modern");
 }
