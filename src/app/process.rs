@@ -123,7 +123,8 @@ impl Process {
             None
         };
         if let Some(door) = &door {
-            for (address, socket) in config.proxy.listen.iter().zip(door.sockets()?) {
+            let listen = config.proxy.listen.iter().chain(&config.proxy.tls.listen);
+            for (address, socket) in listen.zip(door.sockets()?) {
                 sockets.share("proxy.listen", *address, socket);
             }
         }

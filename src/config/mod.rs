@@ -16,6 +16,7 @@ mod section;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod typed;
 mod value;
 mod watch;
@@ -251,6 +252,9 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
     let mut listeners: Vec<(String, SocketAddr)> = Vec::new();
     for (index, address) in proxy.listen.iter().flatten().enumerate() {
         listeners.push((format!("proxy.listen[{index}]"), *address));
+    }
+    for (index, address) in proxy.tls_listen.iter().enumerate() {
+        listeners.push((format!("proxy.tls.listen[{index}]"), *address));
     }
     let planes = [
         (

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::fault::suggestion;
 use super::section::Section;
-use super::{address, policy, value};
+use super::{address, policy, tls, value};
 use crate::flags::{Effect, Side};
 use crate::proxy::{Capability, Config, Limits, Route, RouteTarget, Timeouts, Upstream};
 
@@ -41,6 +41,7 @@ pub struct ProxySections<'r, 'e> {
 pub struct ProxyRead {
     pub config: Option<Config>,
     pub listen: Option<Vec<SocketAddr>>,
+    pub tls_listen: Vec<SocketAddr>,
     /// In the order of the file; `None` has faults of its own.
     pub routes: Vec<Option<Route>>,
     /// Whether `legacy` is among the upstreams, and whether anything needs it.
@@ -71,15 +72,18 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     }
 
     let listen = proxy.list("listen", address::socket_address);
-    if listen.as_ref().is_some_and(Vec::is_empty) {
-        proxy.fault("listen", "expected at least one address");
-    }
     let trusted_proxies = proxy.list("trusted_proxies", address::network);
     let threads = proxy.count("threads", 0..=1024);
     let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
     let keep_header_case = proxy.switch("keep_header_case");
     let limits = read_limits(proxy.section("limits"));
     let timeouts = read_timeouts(proxy.section("timeouts"));
+    let tls = tls::read(proxy.section("tls"));
+    let has_tls = tls.as_ref().is_none_or(|tls| !tls.listen.is_empty());
+    if listen.as_ref().is_some_and(Vec::is_empty) && !has_tls {
+        proxy.fault("listen", "expected at least one address");
+    }
+    let tls_listen = tls.iter().flat_map(|tls| tls.listen.clone()).collect();
     let rate_limit = policy::read_counters(proxy.section("rate_limit"), redis);
     proxy.finish();
 
@@ -101,6 +105,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             keep_header_case: keep_header_case?,
             limits: limits?,
             timeouts: timeouts?,
+            tls: tls.clone()?,
             rate_limit: rate_limit?,
             upstreams: upstreams?,
             capabilities: capabilities?,
@@ -110,6 +115,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     ProxyRead {
         config: config(),
         listen,
+        tls_listen,
         routes,
         has_legacy,
         needs_legacy,

@@ -9,6 +9,10 @@ use super::Config;
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let differs = [
         ("proxy.listen", old.proxy.listen != new.proxy.listen),
+        (
+            "proxy.tls.listen",
+            old.proxy.tls.listen != new.proxy.tls.listen,
+        ),
         ("proxy.threads", old.proxy.threads != new.proxy.threads),
         ("proxy.drain", old.proxy.drain != new.proxy.drain),
         (

@@ -14,7 +14,7 @@ use super::limits::Limiter;
 use super::policy::Policy;
 use super::routes::{BadRoute, RouteSpec, Routes};
 use super::upstream::Upstream;
-use super::{Config, Limits, RouteTarget, Timeouts};
+use super::{Config, Limits, RouteTarget, Timeouts, tls};
 use crate::flags::{Caller, Decision, Reason, Side, Snapshot, decide};
 use crate::identity::{Chain, Named};
 use crate::telemetry::{CapabilityMetrics, Metrics};
@@ -29,6 +29,8 @@ pub struct Edge {
     pub keep_header_case: bool,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    /// For the handshakes to come. `None`: no address has TLS.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     pub chain: Chain,
     /// The counters of the process: they outlive this edge.
     pub limiter: Arc<Limiter>,
@@ -146,6 +148,11 @@ impl Edge {
             keep_header_case: config.keep_header_case,
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
+            // Reading the configuration has built it once already, and told the faults.
+            tls: tls::build(&config.tls).unwrap_or_else(|faults| {
+                tracing::error!(?faults, "the certificates cannot be used");
+                None
+            }),
             chain,
             limiter,
             trusted: config.trusted_proxies.clone(),

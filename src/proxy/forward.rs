@@ -9,6 +9,7 @@ use pingora::proxy::Session;
 
 use super::context::Context;
 use super::door::connection::Connection;
+use super::door::http2::joined_cookies;
 use super::fields::{Fields, change_request};
 use super::headers::{
     X_REQUEST_ID, fresh_trace, is_ours, is_reserved, is_traceparent, trace_of, traceparent,
@@ -16,6 +17,7 @@ use super::headers::{
 
 // Statics and not constants: what is put into a head refers to them.
 static HOST: HeaderName = header::HOST;
+static COOKIE: HeaderName = header::COOKIE;
 static X_FICUS_TENANT: HeaderName = HeaderName::from_static("x-ficus-tenant");
 static X_FICUS_CAPABILITY: HeaderName = HeaderName::from_static("x-ficus-capability");
 static X_FICUS_REVISION: HeaderName = HeaderName::from_static("x-ficus-revision");
@@ -49,6 +51,11 @@ fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()>
         if let Some(chosen) = place.filter(|upstream| !upstream.config.preserve_host) {
             fields.put(&HOST, chosen.authority.clone())?;
         }
+    }
+    let head = session.req_header();
+    if let Some(cookies) = joined_cookies(head.version, &head.headers) {
+        fields.remove(&COOKIE);
+        fields.put(&COOKIE, cookies)?;
     }
     fields.put(&X_FICUS_REVISION, HeaderValue::from(ctx.revision))?;
     fields.put(&X_REQUEST_ID, ctx.request_id.clone())?;

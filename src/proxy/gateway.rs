@@ -18,6 +18,7 @@ use super::Limits;
 use super::access_log::AccessLog;
 use super::context::Context;
 use super::door::connection::Connection;
+use super::door::http2::drop_empty_end;
 use super::edge::{Edge, caller};
 use super::fields::change_response;
 use super::forward::dress;
@@ -130,8 +131,7 @@ impl Gateway {
             headers: &head.headers,
             host,
             target: &path,
-            // Nobody tells it yet.
-            sni: None,
+            sni: Connection::of(session).and_then(|c| c.sni.as_deref()),
             peer_trusted: ctx.trusted,
         };
         if edge.chain.is_misdirected(&facts) {
@@ -319,9 +319,10 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         ctx: &mut Context,
     ) -> Result<()> {
+        drop_empty_end(body, end);
         let limit = ctx.body_limit;
         ctx.body_bytes += body.as_ref().map_or(0, |b| b.len() as u64);
         if limit > 0 && ctx.body_bytes > limit {

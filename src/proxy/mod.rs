@@ -16,6 +16,7 @@ pub mod limits;
 pub mod policy;
 pub mod refusal;
 pub mod routes;
+pub mod tls;
 mod tunnel;
 pub mod upstream;
 
@@ -39,6 +40,7 @@ pub struct Config {
     pub drain: Duration,
     /// Field names leave as they were spelt, and not in lower case.
     pub keep_header_case: bool,
+    pub tls: tls::Config,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub rate_limit: limits::Config,

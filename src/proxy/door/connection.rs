@@ -32,7 +32,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(peer: SocketAddr) -> Self {
+    pub fn new(peer: SocketAddr, sni: Option<String>) -> Self {
         let ip = peer.ip().to_canonical();
         Self {
             peer,
@@ -40,7 +40,7 @@ impl Connection {
             // Digits, letters, dots and colons are a value.
             forwarded_for: HeaderValue::try_from(ip.to_string())
                 .unwrap_or(HeaderValue::from_static("unknown")),
-            sni: None,
+            sni,
             is_tunnel: AtomicBool::new(false),
             has_more: AtomicBool::new(false),
             flaw: OnceLock::new(),

@@ -8,15 +8,19 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::{HttpPersistentSettings, HttpServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
+use pingora::protocols::ALPN;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::connection::Connection;
+use super::flaw::Flaw;
 use super::keeper::Keeper;
 use super::stream::Guarded;
 use super::transport::Transport;
@@ -40,10 +44,24 @@ pub struct Service {
 
 impl Service {
     /// Answers what comes until either side has had enough.
-    pub async fn converse(&self, stream: TcpStream, peer: SocketAddr) {
-        let connection = Arc::new(Connection::new(peer));
+    pub async fn converse(&self, stream: TcpStream, peer: SocketAddr, is_tls: bool) {
+        let transport = match is_tls {
+            false => Transport::Tcp(stream),
+            true => match self.shake_hands(stream, peer).await {
+                Some(stream) => Transport::Tls(Box::new(stream)),
+                None => return,
+            },
+        };
+        let connection = Arc::new(Connection::new(peer, transport.server_name()));
+        let speaks_http2 = transport.alpn() == Some(ALPN::H2);
         let keeper = Arc::clone(&self.keeper);
-        let mut stream = Box::new(Guarded::new(Transport::Tcp(stream), connection, keeper));
+        let mut stream = Box::new(Guarded::new(transport, connection, keeper));
+        if speaks_http2 {
+            stream.begin_http2();
+            // Until the client goes, or has nothing to ask for as long as an idle connection is kept, or the proxy stops.
+            self.proxy.process_new(stream, &self.is_stopping).await;
+            return;
+        }
         let mut waits = Waits {
             stop: pin!(self.stop.cancelled()),
             alarm: pin!(sleep(self.keeper.edge.load().timeouts.head)),
@@ -58,7 +76,7 @@ impl Service {
                     false => edge.timeouts.keepalive,
                 }
             };
-            if !waits.for_request(&stream, patience, is_new).await {
+            if !waits.for_request(&mut stream, patience, is_new).await {
                 return;
             }
             if !is_new {
@@ -90,6 +108,31 @@ impl Service {
     }
 }
 
+impl Service {
+    /// The handshake, within the time of a head, by the certificates that are in force now.
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<TlsStream<TcpStream>> {
+        let edge = self.keeper.edge.load_full();
+        let acceptor = TlsAcceptor::from(Arc::clone(edge.tls.as_ref()?));
+        let shaken = tokio::select! {
+            biased;
+            shaken = timeout(edge.timeouts.head, acceptor.accept(stream)) => shaken,
+            () = self.stop.cancelled() => return None,
+        };
+        match shaken {
+            Ok(Ok(stream)) => Some(stream),
+            _ => {
+                self.keeper
+                    .note(Flaw::Handshake, peer.ip().to_canonical(), "");
+                None
+            }
+        }
+    }
+}
+
 /// What a connection between two requests waits for, besides the next one. Made once for the connection: to arm a timer
 /// for each request would cost a request more than the wait itself.
 struct Waits<'s, 'p> {
@@ -99,7 +142,12 @@ struct Waits<'s, 'p> {
 
 impl Waits<'_, '_> {
     /// Whether there is something to read within `patience`, which may be the end, before the proxy stops.
-    async fn for_request(&mut self, stream: &Guarded, patience: Duration, is_new: bool) -> bool {
+    async fn for_request(
+        &mut self,
+        stream: &mut Guarded,
+        patience: Duration,
+        is_new: bool,
+    ) -> bool {
         let until = Instant::now() + patience;
         loop {
             tokio::select! {

@@ -54,6 +54,7 @@ flaws! {
     SlowBody "slow-body" RequestTimeout,
     SlowReader "slow-reader" RequestTimeout,
     IdleTunnel "idle-tunnel" RequestTimeout,
+    Handshake "tls-handshake" BadRequest,
     Connections "connections" Crowded,
     ConnectionsOfOne "connections-per-ip" Crowded,
 }

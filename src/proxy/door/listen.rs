@@ -26,12 +26,16 @@ use crate::proxy::upstream;
 const BACKLOG: i32 = 4096;
 
 /// A bound, listening socket that does not block.
-pub struct Listener(Socket);
+pub struct Listener {
+    socket: Socket,
+    /// Each connection begins with a handshake.
+    is_tls: bool,
+}
 
 impl Listener {
     /// What is set here holds for every connection that comes of it: Linux hands these options on, and no connection
     /// costs a call for them.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, is_tls: bool) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -51,19 +55,19 @@ impl Listener {
         socket.set_tcp_user_timeout(Some(times.user_timeout))?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self(socket))
+        Ok(Self { socket, is_tls })
     }
 
     /// A socket that a predecessor bound, with the options that it gave it.
-    pub fn inherit(socket: OwnedFd) -> io::Result<Self> {
+    pub fn inherit(socket: OwnedFd, is_tls: bool) -> io::Result<Self> {
         let socket = Socket::from(socket);
         socket.set_nonblocking(true)?;
-        Ok(Self(socket))
+        Ok(Self { socket, is_tls })
     }
 
     /// The same socket, for a successor.
     pub fn share(&self) -> io::Result<OwnedFd> {
-        Ok(OwnedFd::from(self.0.try_clone()?))
+        Ok(OwnedFd::from(self.socket.try_clone()?))
     }
 
     /// tokio's own listener would tie each connection to the runtime that accepts.
@@ -72,11 +76,11 @@ impl Listener {
         reason = "what could go wrong with it is a descriptor that is closed too early, and this one is owned"
     )]
     fn watch(self) -> io::Result<AsyncFd<OwnedFd>> {
-        AsyncFd::with_interest(OwnedFd::from(self.0), Interest::READABLE)
+        AsyncFd::with_interest(OwnedFd::from(self.socket), Interest::READABLE)
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
-        let address = self.0.local_addr()?.as_socket();
+        let address = self.socket.local_addr()?.as_socket();
         address.ok_or_else(|| io::Error::other("the listening socket has no internet address"))
     }
 }
@@ -89,6 +93,7 @@ pub async fn accept(
     mut hands: Hands,
     stop: CancellationToken,
 ) -> io::Result<AsyncFd<OwnedFd>> {
+    let is_tls = listener.is_tls;
     let socket = listener.watch()?;
     let mut told = None;
     loop {
@@ -99,7 +104,7 @@ pub async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(accepted) = admit(stream, peer, keeper, admission) else {
+                let Some(accepted) = admit(stream, (peer, is_tls), keeper, admission) else {
                     continue;
                 };
                 if hands.give(accepted).await.is_err() {
@@ -119,7 +124,7 @@ pub async fn accept(
         }
     }
     while let Ok((stream, peer)) = accept_one(socket.get_ref()) {
-        let Some(accepted) = admit(stream, peer, keeper, admission) else {
+        let Some(accepted) = admit(stream, (peer, is_tls), keeper, admission) else {
             continue;
         };
         if hands.give(accepted).await.is_err() {
@@ -132,7 +137,7 @@ pub async fn accept(
 /// Lets a connection in, or tells it in one call that there are too many, and waits for nothing.
 fn admit(
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, is_tls): (SocketAddr, bool),
     keeper: &Keeper,
     admission: &Arc<Admission>,
 ) -> Option<Accepted> {
@@ -142,11 +147,15 @@ fn admit(
         Ok(ticket) => Some(Accepted {
             stream,
             peer,
+            is_tls,
             ticket,
         }),
         Err(flaw) => {
             let words = keeper.refuse(flaw, ip, false);
-            let _ = (&stream).write(&words);
+            // Without a handshake there is nothing that could be said.
+            if !is_tls {
+                let _ = (&stream).write(&words);
+            }
             None
         }
     }
@@ -191,11 +200,11 @@ mod tests {
 
     #[test]
     fn a_connection_has_the_options_of_its_listener() {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        assert!(listener.0.keepalive().unwrap());
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        assert!(listener.socket.keepalive().unwrap());
         let _client = TcpStream::connect(listener.address().unwrap()).unwrap();
-        listener.0.set_nonblocking(false).unwrap();
-        let (stream, _) = accept_one(&OwnedFd::from(listener.0)).unwrap();
+        listener.socket.set_nonblocking(false).unwrap();
+        let (stream, _) = accept_one(&OwnedFd::from(listener.socket)).unwrap();
         let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
         assert_eq!(

@@ -14,6 +14,7 @@ mod farewell;
 mod field;
 mod flaw;
 mod head;
+pub mod http2;
 mod inbound;
 mod keeper;
 mod listen;
@@ -57,20 +58,22 @@ impl Door {
         gateway: Gateway,
         mut inherited: impl FnMut(SocketAddr) -> Option<OwnedFd>,
     ) -> anyhow::Result<Self> {
-        let mut listen = |address: SocketAddr| match inherited(address) {
-            Some(socket) => Listener::inherit(socket),
-            None => Listener::bind(address),
+        let mut listen = |key: &str, address: SocketAddr, is_tls| {
+            match inherited(address) {
+                Some(socket) => Listener::inherit(socket, is_tls),
+                None => Listener::bind(address, is_tls),
+            }
+            .with_context(|| format!("{key}: cannot listen on {address}"))
         };
-        let listeners: anyhow::Result<Vec<_>> = config
-            .listen
-            .iter()
-            .map(|address| {
-                listen(*address)
-                    .with_context(|| format!("proxy.listen: cannot listen on {address}"))
-            })
-            .collect();
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            listeners.push(listen("proxy.listen", *address, false)?);
+        }
+        for address in &config.tls.listen {
+            listeners.push(listen("proxy.tls.listen", *address, true)?);
+        }
         Ok(Self {
-            listeners: listeners?,
+            listeners,
             threads: match config.threads {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 threads => threads,
@@ -84,7 +87,7 @@ impl Door {
         self.listeners.iter().map(Listener::address).collect()
     }
 
-    /// Its sockets once more, in the order of the configuration, for a successor.
+    /// Its sockets once more, in the order of the configuration, those without TLS first, for a successor.
     pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
         self.listeners.iter().map(Listener::share).collect()
     }

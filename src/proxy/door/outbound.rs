@@ -77,7 +77,7 @@ impl Outbound {
     }
 
     /// As much as the kernel takes now, where nobody can wait.
-    pub fn try_out(&mut self, transport: &Transport) {
+    pub fn try_out(&mut self, transport: &mut Transport) {
         while let Some(rest @ [_, ..]) = self.gathered.get(self.sent..) {
             match transport.try_write(rest) {
                 Ok(written @ 1..) => self.sent += written,

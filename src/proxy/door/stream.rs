@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use pingora::http::ResponseHeader;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
@@ -46,6 +47,7 @@ pub struct Guarded {
     farewell: Option<Farewell>,
     proxy_digest: Arc<ProxyDigest>,
     socket_digest: Arc<SocketDigest>,
+    tls_digest: Option<Arc<SslDigest>>,
 }
 
 impl Guarded {
@@ -56,6 +58,7 @@ impl Guarded {
             .peer_addr
             .set(Some(SocketAddr::Inet(connection.peer)));
         Self {
+            tls_digest: transport.digest().map(Arc::new),
             transport,
             keeper,
             inbound: Inbound::new(Instant::now()),
@@ -75,7 +78,7 @@ impl Guarded {
     }
 
     /// See [`Transport::readable`].
-    pub async fn readable(&self) -> io::Result<()> {
+    pub async fn readable(&mut self) -> io::Result<()> {
         self.transport.readable().await
     }
 
@@ -89,6 +92,11 @@ impl Guarded {
     /// The next head begins: from now on, the whole of it has its deadline.
     pub fn begin_head(&mut self, now: Instant) {
         self.inbound = Inbound::new(now);
+    }
+
+    /// From here on frames of HTTP/2 are exchanged, which another reader checks.
+    pub fn begin_http2(&mut self) {
+        self.inbound.begin_tunnel(Instant::now());
     }
 
     /// Whether bytes came after the request's end, so that no other may follow it.
@@ -327,7 +335,7 @@ impl AsyncWrite for Guarded {
 impl Drop for Guarded {
     /// What pingora wrote and did not flush before it let go: as much as the kernel takes, for nobody can wait here.
     fn drop(&mut self) {
-        self.outbound.try_out(&self.transport);
+        self.outbound.try_out(&mut self.transport);
     }
 }
 
@@ -346,6 +354,10 @@ impl UniqueID for Guarded {
 }
 
 impl Ssl for Guarded {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.tls_digest.clone()
+    }
+
     fn selected_alpn_proto(&self) -> Option<ALPN> {
         self.transport.alpn()
     }

@@ -3,17 +3,22 @@
 //! Its own file, because everything else at the door is the same for each of them: a kind of transport is one variant
 //! here, with how it reads, writes and waits.
 
-use std::io;
+use std::future::poll_fn;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pingora::protocols::ALPN;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use pingora::protocols::tls::SslDigest;
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 #[derive(Debug)]
 pub enum Transport {
     Tcp(TcpStream),
+    /// After its handshake.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Transport {
@@ -21,13 +26,18 @@ impl Transport {
     pub fn socket(&self) -> &TcpStream {
         match self {
             Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
         }
     }
 
     /// Waits until a read would not wait, which says nothing of what it would find. Reads nothing, so it may be dropped.
-    pub async fn readable(&self) -> io::Result<()> {
+    pub async fn readable(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.readable().await,
+            // What was decrypted already is not on the socket any more, and what is on the socket need not be for us.
+            Self::Tls(stream) => {
+                poll_fn(|cx| Pin::new(&mut **stream).poll_fill_buf(cx).map_ok(drop)).await
+            }
         }
     }
 
@@ -36,6 +46,9 @@ impl Transport {
         let mut byte = [0];
         match self {
             Self::Tcp(stream) => stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)),
+            Self::Tls(stream) => Pin::new(&mut **stream)
+                .poll_fill_buf(cx)
+                .map_ok(|bytes| bytes.len().min(1)),
         }
     }
 
@@ -43,13 +56,48 @@ impl Transport {
     pub fn alpn(&self) -> Option<ALPN> {
         match self {
             Self::Tcp(_) => None,
+            Self::Tls(stream) => match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Some(ALPN::H2),
+                _ => None,
+            },
         }
     }
 
+    /// Which server the client asked for in the handshake, lower-case.
+    pub fn server_name(&self) -> Option<String> {
+        let Self::Tls(stream) = self else { return None };
+        stream
+            .get_ref()
+            .1
+            .server_name()
+            .map(str::to_ascii_lowercase)
+    }
+
+    /// What the handshake agreed upon. `None`: there was none.
+    pub fn digest(&self) -> Option<SslDigest> {
+        let Self::Tls(stream) = self else { return None };
+        let session = stream.get_ref().1;
+        let suite = session.negotiated_cipher_suite()?.suite();
+        let version = match session.protocol_version()? {
+            rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
+        let cipher = suite.as_str().unwrap_or("unknown");
+        Some(SslDigest::new(cipher, version, None, None, Vec::new()))
+    }
+
     /// Writes as much as the kernel takes now.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Tls(stream) => {
+                let (socket, session) = stream.get_mut();
+                let taken = session.writer().write(bytes)?;
+                while session.wants_write() {
+                    session.write_tls(&mut Now(socket))?;
+                }
+                Ok(taken)
+            }
         }
     }
 }
@@ -62,6 +110,7 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -74,6 +123,7 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -84,24 +134,41 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+/// A socket that is written to without waiting.
+struct Now<'a>(&'a TcpStream);
+
+impl Write for Now<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

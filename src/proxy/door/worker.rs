@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::Ticket;
 use super::conversation::Service;
+use super::http2::http2_options;
 use super::keeper::Keeper;
 use crate::proxy::gateway::Gateway;
 
@@ -29,6 +30,7 @@ const WAITING: usize = 1024;
 pub struct Accepted {
     pub stream: TcpStream,
     pub peer: SocketAddr,
+    pub is_tls: bool,
     pub ticket: Ticket,
 }
 
@@ -131,7 +133,11 @@ async fn serve(
     stopping: watch::Sender<bool>,
 ) {
     // Made here: pingora's pool of upstream connections belongs to the runtime in which it is used.
-    let proxy = Arc::new(http_proxy(&conf, gateway));
+    let mut proxy = http_proxy(&conf, gateway);
+    let (options, http2) = http2_options(&keeper.edge.load());
+    proxy.server_options = Some(options);
+    proxy.h2_options = Some(http2);
+    let proxy = Arc::new(proxy);
     // Bound: the connections that were accepted, one task each. They end by `stop` or with their request.
     let open = TaskTracker::new();
     let service = Arc::new(Service {
@@ -158,7 +164,7 @@ async fn serve(
                 let peer = accepted.peer;
                 open.spawn(async move {
                     let _held = (held, accepted.ticket);
-                    service.converse(stream, peer).await;
+                    service.converse(stream, peer, accepted.is_tls).await;
                 });
             }
             Err(e) => tracing::debug!(error = %e, "a connection could not be watched"),

@@ -13,5 +13,6 @@ mod database;
 pub mod modern;
 pub mod process;
 pub mod redis;
+pub mod tls;
 
 pub use database::{Cluster, Database, scratch_folder, shared_server};
