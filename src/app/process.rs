@@ -21,7 +21,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::reload::{EdgeBuilder, reload, resolve_names, tend_database, wanted};
+use super::reload::{EdgeBuilder, reload, tend_database, wanted};
 use super::{CONTROL_STOP, Role};
 use crate::config::{Config, Watch};
 use crate::flags::store::Instance;
@@ -80,7 +80,7 @@ impl Process {
             runtime: runtime.handle().clone(),
             metrics: Arc::clone(&metrics),
         };
-        let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config)?));
+        let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config, None)?));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let _entered = runtime.enter();
 
@@ -124,7 +124,9 @@ impl Process {
             metrics: Arc::clone(&metrics),
         };
         tasks.spawn(sync.run(stop.clone()));
-        tasks.spawn(resolve_names(Arc::clone(&edge), stop.clone()));
+        if roles.contains(&Role::Proxy) {
+            edge.load().tend(runtime.handle());
+        }
 
         let explainer = Arc::new(Explainer {
             edge: Arc::clone(&edge),

@@ -117,6 +117,31 @@ impl<'r, 'e> Section<'r, 'e> {
         }
     }
 
+    /// A section of an entry, with the same section of the entry's defaults, at `path`, below it key by key.
+    pub fn part(&mut self, key: &'static str, path: &'static str) -> Self {
+        let below = self
+            .defaults
+            .and_then(|(_, defaults)| defaults.get(key)?.as_table());
+        let own = match self.has(key) {
+            true => self.find_table(key),
+            // What the defaults have is found key by key.
+            false => {
+                self.note_asked(key);
+                Some(Table::new())
+            }
+        };
+        let section = self.entry(
+            self.place(key),
+            own.clone().unwrap_or_default(),
+            below.map(|table| (path, table)),
+        );
+        Self {
+            is_broken: own.is_none() || self.is_broken,
+            is_defaults: self.is_defaults,
+            ..section
+        }
+    }
+
     /// `[key.NAME]` for every NAME, each with defaults below it.
     pub fn named(
         &mut self,
@@ -207,7 +232,7 @@ impl<'r, 'e> Section<'r, 'e> {
         }
     }
 
-    pub(super) fn find(&mut self, key: &'static str) -> Option<Found> {
+    fn note_asked(&mut self, key: &'static str) {
         self.asked.push(key);
         let kind = self
             .defaults
@@ -217,6 +242,10 @@ impl<'r, 'e> Section<'r, 'e> {
             .asked
             .borrow_mut()
             .insert(format!("{kind}.{key}"));
+    }
+
+    pub(super) fn find(&mut self, key: &'static str) -> Option<Found> {
+        self.note_asked(key);
         if let Some(value) = self.own.remove(key) {
             return Some(Found {
                 place: self.place(key),

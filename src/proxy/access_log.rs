@@ -40,10 +40,14 @@ pub struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<&'a str>,
     pub capability: &'a str,
+    /// Who answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub side: Option<&'a str>,
     pub reason: &'a str,
     pub revision: i64,
+    /// Why legacy answered where the decision was modern; `reason` stays the decision's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<&'a str>,
     /// Times that the request was sent upstream; more than one is a retry.

@@ -13,7 +13,9 @@ use pingora::proxy::Session;
 
 use super::access_log::{AccessLog, Line};
 use super::edge::{Edge, Verdict};
+use super::in_flight::Places;
 use super::refusal::Refusal;
+use super::upstream::journey::Journey;
 use crate::telemetry::Metrics;
 
 /// What is known of one request after each phase.
@@ -33,7 +35,9 @@ pub struct Context {
     pub(super) refusal: Option<Refusal>,
     /// When a refusal was out: what is left of the request is read after it, and is not waited for.
     pub(super) refused_after: Option<Duration>,
-    pub(super) attempts: u8,
+    /// Given back when the request is over, however it ends.
+    pub(super) places: Places,
+    pub(super) journey: Journey,
     pub(super) body_bytes: u64,
 }
 
@@ -54,7 +58,8 @@ impl Context {
             verdict: None,
             refusal: None,
             refused_after: None,
-            attempts: 0,
+            places: Places::default(),
+            journey: Journey::begin(),
             body_bytes: 0,
         }
     }
@@ -94,16 +99,17 @@ impl Context {
             tenant: self.tenant,
             identity: self.tenant.map(|_| self.identity),
             capability: verdict.map_or("none", |v| &self.edge.capability(v.capability).name),
-            side: verdict.map(|v| v.decision.side.as_str()),
+            side: verdict.map(|v| self.journey.side(v).as_str()),
             reason: verdict.map_or_else(
                 || self.refusal.map_or("none", Refusal::as_str),
                 |v| v.decision.reason.as_str(),
             ),
             revision: self.revision,
+            fallback: self.journey.fallback(),
             upstream: verdict
-                .and_then(|v| v.upstream)
+                .and_then(|v| self.journey.upstream(v))
                 .map(|place| self.edge.upstreams[place].name.as_str()),
-            attempts: self.attempts,
+            attempts: self.journey.attempts,
             error: error.as_deref(),
         });
     }

@@ -33,9 +33,12 @@ pub fn dress(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -> 
     if let Some(verdict) = ctx.verdict {
         let capability = ctx.edge.capability(verdict.capability);
         upstream.insert_header(X_FICUS_CAPABILITY.as_str(), capability.header.clone())?;
-        let place = verdict.upstream.map(|place| &ctx.edge.upstreams[place]);
-        if let Some(chosen) = place.filter(|upstream| !upstream.config.preserve_host) {
-            upstream.insert_header(header::HOST, chosen.authority.clone())?;
+        let place = ctx.journey.upstream(&verdict);
+        let place = place.map(|place| &ctx.edge.upstreams[place]);
+        if place.is_some_and(|upstream| !upstream.config.preserve_host)
+            && let Some(authority) = ctx.journey.authority()
+        {
+            upstream.insert_header(header::HOST, authority.clone())?;
         }
     }
     upstream.insert_header(X_FICUS_REVISION.as_str(), HeaderValue::from(ctx.revision))?;

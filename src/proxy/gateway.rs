@@ -10,15 +10,16 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::*;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use prometheus_client::metrics::counter::Counter;
 
 use super::access_log::AccessLog;
 use super::context::Context;
-use super::edge::{Edge, caller};
+use super::edge::{Edge, Leads, caller};
 use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_id, is_request_id};
 use super::refusal::{Refusal, answered, refuse};
+use super::upstream::journey::Body;
 use crate::flags::{Caller, Flags};
 use crate::identity::{Facts, Resolution, Unresolved, normalise_host};
 use crate::telemetry::Metrics;
@@ -107,7 +108,7 @@ impl Gateway {
         let edge = Arc::clone(&ctx.edge);
         let head = session.req_header();
         let path = String::from_utf8_lossy(head.raw_path());
-        let target = edge.route(ctx.host.as_deref(), &head.method, &path);
+        let leads @ Leads { target, .. } = edge.route(ctx.host.as_deref(), &head.method, &path);
         let host = ctx.host.take();
         let identity = if edge.needs_tenant(target) {
             let facts = Facts {
@@ -136,9 +137,9 @@ impl Gateway {
                 if let Caller::Tenant(tenant) = caller {
                     ctx.tenant = Some(tenant.id.0);
                 }
-                edge.decide(target, Some(snapshot), caller)
+                edge.decide(leads, Some(snapshot), caller)
             }
-            None if self.flags.may_start_cold() => edge.decide(target, None, Caller::Nobody),
+            None if self.flags.may_start_cold() => edge.decide(leads, None, Caller::Nobody),
             None => return Err(Refusal::NotReady),
         };
         drop(snapshot);
@@ -149,7 +150,14 @@ impl Gateway {
             .metrics
             .count_decision(decision.side, decision.reason);
         ctx.verdict = Some(verdict);
-        Ok(())
+        let most = edge.limits.tenant_requests;
+        let in_flight = &edge.in_flight;
+        match ctx.tenant {
+            Some(tenant) if !in_flight.enter_tenant(&mut ctx.places, tenant, most) => {
+                Err(Refusal::TenantBusy)
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn refuse(
@@ -164,7 +172,7 @@ impl Gateway {
         }
         ctx.refusal = Some(refusal);
         self.refused[refusal as usize].inc();
-        refuse(session, refusal, ctx.request_id()).await?;
+        refuse(session, refusal, ctx.request_id(), ctx.journey.retry_after).await?;
         ctx.refused_after = Some(ctx.begun.elapsed());
         // Closed with a body unread, the connection is reset, and the reset may overtake the answer. Who has stopped
         // sending already has nothing to be read. What goes wrong from here on concerns nobody: the answer is out.
@@ -173,6 +181,12 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// A place among all requests, where their number is bounded.
+fn enter(ctx: &mut Context) -> bool {
+    let most = ctx.edge.limits.requests;
+    ctx.edge.in_flight.enter(&mut ctx.places, most)
 }
 
 #[async_trait]
@@ -215,6 +229,7 @@ impl ProxyHttp for Gateway {
         };
         let checked = self.check_head(session, ctx);
         let decided = match checked {
+            Ok(()) if !enter(ctx) => Err(Refusal::Overloaded),
             Ok(()) => self.decide(session, ctx).await,
             Err(refusal) => Err(refusal),
         };
@@ -229,25 +244,12 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        let place = ctx.verdict.and_then(|v| v.upstream);
-        let Some(upstream) = place.map(|place| &ctx.edge.upstreams[place]) else {
-            return Error::e_explain(
-                CustomCode("no upstream", Refusal::NoUpstream.status()),
-                "the configuration has no upstream of this side",
-            );
-        };
-        ctx.attempts = ctx.attempts.saturating_add(1);
-        // A retry goes to the side of the decision: nothing here may send a request to the other one.
-        let peer = match session.is_upgrade_req() {
-            true => upstream.tunnel(),
-            false => upstream.peer(),
-        };
-        peer.ok_or_else(|| {
-            Error::explain(
-                ConnectNoRoute,
-                "the upstream's name has not been resolved yet",
-            )
-        })
+        // What an attempt counted of the body, the next one counts again.
+        ctx.body_bytes = 0;
+        let (verdict, body) = (ctx.verdict.as_ref(), Body::of(session));
+        let verdict = verdict.ok_or_else(|| Error::explain(InternalError, "undecided"))?;
+        let is_upgrade = session.is_upgrade_req();
+        ctx.journey.peer(&ctx.edge, verdict, body, is_upgrade)
     }
 
     async fn upstream_request_filter(
@@ -256,6 +258,7 @@ impl ProxyHttp for Gateway {
         upstream: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        ctx.journey.sending();
         dress(upstream, session, ctx)
     }
 
@@ -295,10 +298,12 @@ impl ProxyHttp for Gateway {
             response.remove_header(&header::TRANSFER_ENCODING);
         }
         response.remove_header(&X_FICUS_DECISION);
-        if let Some(verdict) = ctx.verdict {
+        if let Some(verdict) = &ctx.verdict {
+            let body = Body::of(session);
+            ctx.journey.answered(&ctx.edge, verdict, body, response)?;
             response.insert_header(
                 X_FICUS_SERVED_BY.as_str(),
-                HeaderValue::from_static(verdict.decision.side.as_str()),
+                HeaderValue::from_static(ctx.journey.side(verdict).as_str()),
             )?;
             if ctx.trusted && session.get_header(&X_FICUS_DEBUG).is_some() {
                 let capability = &ctx.edge.capability(verdict.capability).name;
@@ -313,19 +318,38 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    /// Nothing of this attempt has left.
     fn fail_to_connect(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _peer: &HttpPeer,
         ctx: &mut Context,
         e: Box<Error>,
     ) -> Box<Error> {
-        if let Some(verdict) = ctx.verdict {
-            ctx.edge
-                .capability(verdict.capability)
-                .count_connect_failure(verdict.decision.side);
+        match &ctx.verdict {
+            Some(verdict) => ctx
+                .journey
+                .unreachable(&ctx.edge, verdict, Body::of(session), e),
+            None => e,
         }
-        e
+    }
+
+    /// In place of pingora's own rule, which knows neither what a request does nor that there is another side.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        e: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        match &ctx.verdict {
+            Some(verdict) => {
+                let body = Body::of(session);
+                ctx.journey.failed(&ctx.edge, verdict, body, reused, e)
+            }
+            None => e,
+        }
     }
 
     /// What an upstream or a client did wrong, as an answer.
@@ -356,6 +380,17 @@ impl ProxyHttp for Gateway {
         true
     }
 
+    /// Attempts are a field of the line, and counted.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Context,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
     /// For pingora's own log. Its default tells the whole target, and a query may hold a token.
     fn request_summary(&self, _session: &Session, ctx: &Context) -> String {
         format!("request {}", ctx.request_id())
@@ -365,9 +400,9 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Context) {
         let elapsed = ctx.refused_after.unwrap_or_else(|| ctx.begun.elapsed());
         let status = answered(session);
-        if let Some(verdict) = ctx.verdict {
+        if let Some(verdict) = &ctx.verdict {
             ctx.edge.capability(verdict.capability).metrics.count(
-                verdict.decision.side,
+                ctx.journey.side(verdict),
                 status,
                 elapsed.as_secs_f64(),
             );

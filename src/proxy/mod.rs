@@ -9,6 +9,7 @@ pub mod explain;
 mod forward;
 pub mod gateway;
 pub mod headers;
+pub mod in_flight;
 pub mod refusal;
 pub mod routes;
 mod tunnel;
@@ -39,7 +40,9 @@ pub struct Config {
     pub drain: Duration,
     pub limits: Limits,
     pub timeouts: Timeouts,
-    pub upstreams: BTreeMap<String, Upstream>,
+    /// The servers that upstreams' names are asked of. Empty: the system's.
+    pub resolvers: Vec<SocketAddr>,
+    pub upstreams: BTreeMap<String, upstream::Settings>,
     pub capabilities: BTreeMap<String, Capability>,
     pub routes: Vec<Route>,
 }
@@ -54,6 +57,10 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// Bytes of a request body; 0 means no bound.
     pub body_bytes: u64,
+    /// Requests under way at most; 0 means no bound.
+    pub requests: usize,
+    /// Of one tenant; 0 means no bound.
+    pub tenant_requests: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -69,25 +76,20 @@ pub struct Timeouts {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Upstream {
-    pub tls: bool,
-    pub host: String,
-    pub port: u16,
-    pub connect_timeout: Duration,
-    pub read_timeout: Duration,
-    pub write_timeout: Duration,
-    /// How long an idle pooled connection is kept.
-    pub idle_timeout: Duration,
-    /// Send the client's Host on; otherwise the upstream's own name.
-    pub preserve_host: bool,
-}
-
-#[derive(Clone, Debug, PartialEq)]
 pub struct Capability {
     pub effect: Effect,
     /// Names of upstreams.
     pub legacy: String,
     pub modern: String,
+    /// Who answers when modern fails, where that can do no harm.
+    pub fallback: Fallback,
+}
+
+/// Who answers in modern's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    Nobody,
+    Legacy,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +101,8 @@ pub struct Route {
     /// Lower-case, without port. `None`: every host.
     pub host: Option<String>,
     pub target: RouteTarget,
+    /// Who answers what modern says that it does not know.
+    pub on_miss: Fallback,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -120,8 +124,8 @@ pub fn server(config: &Config, gateway: gateway::Gateway) -> Running {
         threads,
         // Idle connections kept a worker thread; below the peak, connections are closed and opened again.
         upstream_keepalive_pool_size: 1024,
-        // One attempt, and one more where pingora's own rule allows it: idempotent, buffered, on a reused connection.
-        max_retries: 2,
+        // How often is decided by `failover`; this is only where pingora would stop by itself.
+        max_retries: upstream::MOST_ATTEMPTS,
         // We wait for the requests in flight ourselves and leave as soon as the last one is answered.
         grace_period_seconds: Some(config.drain.as_secs() + 60),
         graceful_shutdown_timeout_seconds: Some(1),

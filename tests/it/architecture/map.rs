@@ -14,7 +14,11 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     ("telemetry", &["flags", "ids"]),
     // db: the connection to legacy's own sessions.
     ("identity", &["db", "ids", "secret"]),
-    ("proxy", &["flags", "identity", "ids", "telemetry"]),
+    // secret: the key of a client certificate.
+    (
+        "proxy",
+        &["flags", "identity", "ids", "secret", "telemetry"],
+    ),
     ("db", &["secret"]),
     ("rollout", &["flags", "ids"]),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
