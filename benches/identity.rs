@@ -81,6 +81,8 @@ fn identity(criterion: &mut Criterion) {
     let facts = Facts {
         headers: &headers,
         host: Some("acme.example.com"),
+        target: "/t/acme/orders?tenant=acme",
+        sni: None,
         peer_trusted: true,
     };
 
@@ -94,6 +96,18 @@ fn identity(criterion: &mut Criterion) {
     });
     criterion.bench_function("identity/host", |b| {
         b.iter(|| assert!(named(&by_host, &facts)))
+    });
+    let by_path = chain(Resolver::Path {
+        pattern: "/t/{tenant}/{*rest}".to_owned(),
+    });
+    criterion.bench_function("identity/path", |b| {
+        b.iter(|| assert!(named(&by_path, &facts)))
+    });
+    let by_query = chain(Resolver::Query {
+        parameter: "tenant".to_owned(),
+    });
+    criterion.bench_function("identity/query", |b| {
+        b.iter(|| assert!(named(&by_query, &facts)))
     });
     criterion.bench_function("identity/normalise_host", |b| {
         b.iter(|| normalise_host(black_box("acme.example.com:8080")))

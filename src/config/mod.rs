@@ -9,6 +9,7 @@ mod fault;
 mod layers;
 mod outside;
 mod planes;
+mod policy;
 mod proxy;
 mod restart;
 mod section;

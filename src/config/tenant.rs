@@ -1,4 +1,4 @@
-//! Reads `[[tenant]]`: the resolvers, in the order in which they are tried.
+//! Reads `[[tenant]]`: the resolvers, equals in the order in which they are tried.
 //!
 //! Its own file, because each resolver has keys of its own.
 
@@ -16,6 +16,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 enum Kind {
     Header,
     Host,
+    Path,
+    Query,
     LaravelSession,
 }
 
@@ -34,6 +36,8 @@ fn read_resolver(mut section: Section<'_, '_>) -> Option<Resolver> {
     let kinds = [
         ("header", Kind::Header),
         ("host", Kind::Host),
+        ("path", Kind::Path),
+        ("query", Kind::Query),
         ("laravel_session", Kind::LaravelSession),
     ];
     // Without the resolver nobody knows which of the other keys belong there: one fault, not five.
@@ -44,6 +48,12 @@ fn read_resolver(mut section: Section<'_, '_>) -> Option<Resolver> {
         Kind::Host => section
             .text("pattern", address::tenant_host)
             .map(|pattern| Resolver::Host { pattern }),
+        Kind::Path => section
+            .text("pattern", value::tenant_path)
+            .map(|pattern| Resolver::Path { pattern }),
+        Kind::Query => section
+            .text("parameter", value::parameter_name)
+            .map(|parameter| Resolver::Query { parameter }),
         Kind::LaravelSession => read_laravel_session(&mut section).map(Resolver::LaravelSession),
     };
     section.finish();

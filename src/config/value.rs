@@ -110,6 +110,26 @@ pub fn header_name(text: &str) -> Result<http::HeaderName, String> {
         .map_err(|_| "expected a header's name such as \"x-tenant-id\"".to_owned())
 }
 
+/// A path with `{tenant}` in it, otherwise as a route's.
+pub fn tenant_path(text: &str) -> Result<String, String> {
+    match crate::identity::path::PathPattern::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => {
+            Err(r#"expected a path with {tenant} in it such as "/t/{tenant}/{*rest}""#.to_owned())
+        }
+    }
+}
+
+/// The name of a parameter of the query as applications know it, decoded.
+pub fn parameter_name(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if !text.is_empty() && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err(r#"expected a parameter's name such as "tenant""#.to_owned())
+    }
+}
+
 /// Upper case only, because methods are case-sensitive and `get` would never match.
 pub fn method(text: &str) -> Result<http::Method, String> {
     let upper = !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');

@@ -1,11 +1,13 @@
 //! Whose request is this: the tenant, from what a request head already carries.
 //!
 //! This file holds what the proxy sees of it: the facts that go in, the identity that comes out, and the
-//! `[[tenant]]` entries. How each proof is read stands in a file of its own: [`header`], [`host`], [`laravel`].
+//! `[[tenant]]` entries. How each proof is read stands in a file of its own: [`header`], [`host`], [`path`], [`query`],
+//! [`laravel`]. Which of several proofs counts is [`chain::weigh`].
 //!
 //! A head is read without waiting ([`Chain::resolve_now`]). Only a session that is not remembered, or whose
 //! answer is due to be asked again, needs the database, behind [`Chain::finish`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::secret::Secret;
@@ -15,22 +17,31 @@ pub mod header;
 pub mod host;
 pub mod laravel;
 pub mod named;
+pub mod path;
+pub mod query;
 pub mod sessions;
 pub mod store;
+pub mod user;
 
+pub use chain::weigh::{Proof, Strength};
 pub use chain::{BadResolver, Chain, Pending, Resolution};
 pub use host::normalise_host;
 pub use named::Named;
+pub use path::normal_path;
+pub use user::User;
 
-/// One `[[tenant]]` entry. Tried in order; the first that names a tenant ends the chain.
+/// One `[[tenant]]` entry. The strongest proof in the head names the tenant; among equals the first entry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolver {
     /// A header that a trusted peer sets: an id or a slug.
     Header { name: http::HeaderName },
     /// `{tenant}.example.com`: the one label in place of `{tenant}` is an id or a slug.
-    /// It cannot know which slugs exist, so `www.example.com` names the tenant `www` and ends the chain:
-    /// where hosts are shared, put the session before it.
+    /// It cannot know which slugs exist: `www.example.com` names the tenant `www`.
     Host { pattern: String },
+    /// `/t/{tenant}/{*rest}`: a segment of the path is an id or a slug.
+    Path { pattern: String },
+    /// `?tenant=acme`: a parameter of the query is an id or a slug.
+    Query { parameter: String },
     /// Laravel's encrypted session cookie.
     LaravelSession(LaravelSession),
 }
@@ -59,6 +70,10 @@ pub struct Facts<'a> {
     pub headers: &'a http::HeaderMap,
     /// As [`normalise_host`] gives it: lower-case, without port and trailing dot.
     pub host: Option<&'a str>,
+    /// The request's target as it came: path and query, still encoded.
+    pub target: &'a str,
+    /// The name that the client gave when it opened TLS, in the form of `host`.
+    pub sni: Option<&'a str>,
     /// The peer is in `trusted_proxies`.
     pub peer_trusted: bool,
 }
@@ -67,8 +82,14 @@ pub struct Facts<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity<'a> {
     pub tenant: Option<Named<'a>>,
-    /// `header`, `host`, `laravel_session`, or `none`: a label for the log and the metrics.
+    /// Only a proof by cryptography or by look-up names one. Without a tenant it may still be there.
+    pub user: Option<Arc<User>>,
+    /// The resolver that named the tenant, as `[[tenant]]` calls it, or `none`: a label for the log and the metrics.
     pub source: &'static str,
+    /// Of what named the tenant.
+    pub strength: Strength,
+    /// Whether somebody is authenticated, whoever named the tenant.
+    pub proof: Proof,
     /// The first proof that was refused, even when a later one named the tenant: a forged cookie is worth counting
     /// on a host that names its tenant. [`Unresolved::NoProof`] only when there is no tenant and nothing was refused.
     pub why: Option<Unresolved>,
@@ -93,10 +114,12 @@ pub enum Unresolved {
     LookupFailed,
     /// More sessions at once than may be looked up, and no earlier answer is held.
     Busy,
+    /// A credential that is there and of a kind that this resolver does not read, such as another resolver's token.
+    Unrecognised,
 }
 
 impl Unresolved {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoProof,
         Self::Untrusted,
         Self::Ambiguous,
@@ -105,6 +128,7 @@ impl Unresolved {
         Self::UnknownSession,
         Self::LookupFailed,
         Self::Busy,
+        Self::Unrecognised,
     ];
 
     /// The label in metrics and in the log.
@@ -118,6 +142,12 @@ impl Unresolved {
             Self::UnknownSession => "unknown_session",
             Self::LookupFailed => "lookup_failed",
             Self::Busy => "busy",
+            Self::Unrecognised => "unrecognised",
         }
+    }
+
+    /// Nothing is said against the proof: it could not be judged now.
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::LookupFailed | Self::Busy)
     }
 }

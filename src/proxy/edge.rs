@@ -12,6 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 
 use super::in_flight::InFlight;
+use super::policy::Policy;
 use super::routes::{BadRoute, RouteSpec, Routes};
 use super::upstream::Upstream;
 use super::upstream::failover::Failure;
@@ -32,6 +33,7 @@ pub struct Edge {
     pub chain: Chain,
     trusted: Vec<IpNet>,
     routes: Routes<Leads>,
+    policies: Vec<Policy>,
     capabilities: Vec<Capability>,
     pub upstreams: Vec<Arc<Upstream>>,
     /// The one of the process: it outlives each edge.
@@ -42,6 +44,8 @@ pub struct Edge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leads {
     pub target: Target,
+    /// The place of the route's policy. `None`: it asks nothing.
+    pub policy: Option<usize>,
     /// Legacy answers what modern does not know.
     pub on_miss: bool,
 }
@@ -51,6 +55,8 @@ pub struct Leads {
 pub enum Target {
     Capability(usize),
     Side(Side),
+    /// One upstream, whatever any flag says.
+    Upstream(usize),
     NoRoute,
 }
 
@@ -122,20 +128,33 @@ impl Edge {
             .collect();
         let target = |target: &RouteTarget| match target {
             RouteTarget::Side(side) => Target::Side(*side),
+            // The configuration has checked that it exists.
+            RouteTarget::Upstream(name) => place
+                .get(name.as_str())
+                .map_or(Target::NoRoute, |place| Target::Upstream(*place)),
             RouteTarget::Capability(name) => capabilities
                 .iter()
                 .position(|c| c.name == *name)
                 .map_or(Target::NoRoute, Target::Capability),
         };
-        let specs = config.routes.iter().map(|r| RouteSpec {
-            path: &r.path,
-            methods: &r.methods,
-            host: r.host.as_deref(),
-            target: Leads {
-                target: target(&r.target),
-                on_miss: r.on_miss == Fallback::Legacy,
-            },
-        });
+        let mut policies = Vec::new();
+        let mut specs = Vec::with_capacity(config.routes.len());
+        for route in &config.routes {
+            let policy = Policy::compile(&route.policy).map(|policy| {
+                policies.push(policy);
+                policies.len() - 1
+            });
+            specs.push(RouteSpec {
+                path: &route.path,
+                methods: &route.methods,
+                host: route.host.as_deref(),
+                target: Leads {
+                    target: target(&route.target),
+                    policy,
+                    on_miss: route.on_miss == Fallback::Legacy,
+                },
+            });
+        }
         let routes = Routes::build(specs)?;
         for gone in before.iter().flat_map(|before| &before.upstreams) {
             if !upstreams.iter().any(|kept| Arc::ptr_eq(kept, gone)) {
@@ -148,6 +167,7 @@ impl Edge {
             chain,
             trusted: config.trusted_proxies.clone(),
             routes,
+            policies,
             capabilities,
             upstreams,
             in_flight: before.map_or_else(Arc::default, |before| Arc::clone(&before.in_flight)),
@@ -178,8 +198,13 @@ impl Edge {
             .copied()
             .unwrap_or(Leads {
                 target: Target::NoRoute,
+                policy: None,
                 on_miss: false,
             })
+    }
+
+    pub fn policy(&self, place: usize) -> &Policy {
+        &self.policies[place]
     }
 
     pub fn capability(&self, place: usize) -> &Capability {
@@ -193,7 +218,9 @@ impl Edge {
 
     /// The whole decision for a request. `snapshot` is `None` only where a cold start may serve from legacy.
     pub fn decide(&self, leads: Leads, snapshot: Option<&Snapshot>, caller: Caller<'_>) -> Verdict {
-        let Leads { target, on_miss } = leads;
+        let Leads {
+            target, on_miss, ..
+        } = leads;
         let nobody = self.capabilities.len() - 1;
         let (capability, decision) = match (target, snapshot) {
             (Target::Capability(place), Some(snapshot)) => (
@@ -214,6 +241,16 @@ impl Edge {
                     reason: Reason::Route,
                 },
             ),
+            (Target::Upstream(place), _) => {
+                let side = self.side_of(place);
+                let reason = Reason::Route;
+                return Verdict {
+                    capability: nobody,
+                    decision: Decision { side, reason },
+                    upstream: Some(place),
+                    on_miss,
+                };
+            }
             (Target::NoRoute, _) => (
                 nobody,
                 Decision {
@@ -227,6 +264,14 @@ impl Edge {
             decision,
             upstream: self.capabilities[capability].upstream(decision.side),
             on_miss,
+        }
+    }
+
+    /// Whose answer an upstream's is, where no capability says so: only one of them is the application that came first.
+    fn side_of(&self, place: usize) -> Side {
+        match self.upstreams[place].name == LEGACY {
+            true => Side::Legacy,
+            false => Side::Modern,
         }
     }
 }

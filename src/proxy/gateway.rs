@@ -15,9 +15,11 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::access_log::AccessLog;
 use super::context::Context;
+use super::door::connection::Connection;
 use super::edge::{Edge, Leads, caller};
 use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_id, is_request_id};
+use super::policy::check_length;
 use super::refusal::{Refusal, answered, refuse};
 use super::upstream::journey::Body;
 use crate::flags::{Caller, Flags};
@@ -29,7 +31,9 @@ static X_FICUS_SERVED_BY: HeaderName = HeaderName::from_static("x-ficus-served-b
 static X_FICUS_DECISION: HeaderName = HeaderName::from_static("x-ficus-decision");
 static X_FICUS_DEBUG: HeaderName = HeaderName::from_static("x-ficus-debug");
 
-/// What pingora drives. Shared by every request, so nothing in it changes but through `edge` and `flags`.
+/// What pingora drives. Every worker has one, all share what it holds, so nothing in it changes but through `edge` and
+/// `flags`.
+#[derive(Clone)]
 pub struct Gateway {
     edge: Arc<ArcSwap<Edge>>,
     flags: Flags,
@@ -54,6 +58,11 @@ impl Gateway {
             metrics,
             access_log,
         }
+    }
+
+    /// What the configuration means, now and after each reload.
+    pub(super) fn edge(&self) -> Arc<ArcSwap<Edge>> {
+        Arc::clone(&self.edge)
     }
 
     /// The limits on a head, and the Host that everything else stands on.
@@ -88,14 +97,6 @@ impl Gateway {
                 ctx.host = Some(host.into_owned());
             }
         }
-        let length = head
-            .headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse::<u64>().ok());
-        if limits.body_bytes > 0 && length.is_some_and(|length| length > limits.body_bytes) {
-            return Err(Refusal::BodyTooLarge);
-        }
         Ok(())
     }
 
@@ -108,14 +109,26 @@ impl Gateway {
         let edge = Arc::clone(&ctx.edge);
         let head = session.req_header();
         let path = String::from_utf8_lossy(head.raw_path());
-        let leads @ Leads { target, .. } = edge.route(ctx.host.as_deref(), &head.method, &path);
+        let leads = edge.route(ctx.host.as_deref(), &head.method, &path);
+        let Leads { target, policy, .. } = leads;
+        if let Some(policy) = policy.map(|place| edge.policy(place)) {
+            ctx.body_limit = policy.body_bytes.unwrap_or(ctx.body_limit);
+        }
+        check_length(&head.headers, ctx.body_limit)?;
         let host = ctx.host.take();
+        let facts = Facts {
+            headers: &head.headers,
+            host: host.as_deref(),
+            target: &path,
+            // Nobody tells it yet.
+            sni: None,
+            peer_trusted: ctx.trusted,
+        };
+        if edge.chain.is_misdirected(&facts) {
+            ctx.host = host;
+            return Err(Refusal::Misdirected);
+        }
         let identity = if edge.needs_tenant(target) {
-            let facts = Facts {
-                headers: &head.headers,
-                host: host.as_deref(),
-                peer_trusted: ctx.trusted,
-            };
             let identity = match edge.chain.resolve_now(&facts) {
                 Resolution::Done(identity) => identity,
                 Resolution::NeedsLookup(pending) => edge.chain.finish(pending, &facts).await,
@@ -214,10 +227,7 @@ impl ProxyHttp for Gateway {
 
     /// Refuses or decides.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        ctx.peer = session
-            .client_addr()
-            .and_then(|a| a.as_inet())
-            .map(|a| a.ip().to_canonical());
+        ctx.peer = Connection::of(session).map(|connection| connection.ip);
         ctx.trusted = ctx.peer.is_some_and(|peer| ctx.edge.is_trusted(peer));
         let handed = session
             .get_header(&X_REQUEST_ID)
@@ -270,7 +280,7 @@ impl ProxyHttp for Gateway {
         _end: bool,
         ctx: &mut Context,
     ) -> Result<()> {
-        let limit = ctx.edge.limits.body_bytes;
+        let limit = ctx.body_limit;
         ctx.body_bytes += body.as_ref().map_or(0, |b| b.len() as u64);
         if limit > 0 && ctx.body_bytes > limit {
             return Error::e_explain(
@@ -287,6 +297,10 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if session.is_process_shutting_down() {
+            // Said with the answer, so that the client does not send the next request into a closing connection.
+            session.set_keepalive(None);
+        }
         // An interim answer comes before the end of the request, and is no reason to close the connection after it.
         let interim = response.status.is_informational();
         session.set_close_on_response_before_downstream_finish(!interim);

@@ -21,6 +21,7 @@ pub enum Refusal {
     HeadTooLarge,
     BodyTooLarge,
     BadRequest,
+    Misdirected,
     RequestTimeout,
     NotReady,
     NoUpstream,
@@ -36,12 +37,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// In the order of their declaration: `ALL[r as usize]` is `r`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadHost,
         Self::UriTooLong,
         Self::HeadTooLarge,
         Self::BodyTooLarge,
         Self::BadRequest,
+        Self::Misdirected,
         Self::RequestTimeout,
         Self::NotReady,
         Self::NoUpstream,
@@ -87,6 +89,7 @@ impl Refusal {
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UriTooLong => 414,
+            Self::Misdirected => 421,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::Unreachable | Self::BadAnswer => 502,
@@ -108,6 +111,7 @@ impl Refusal {
             Self::HeadTooLarge => "head-too-large",
             Self::BodyTooLarge => "body-too-large",
             Self::BadRequest => "bad-request",
+            Self::Misdirected => "misdirected",
             Self::RequestTimeout => "request-timeout",
             Self::NotReady => "not-ready",
             Self::NoUpstream => "no-upstream",
@@ -129,6 +133,7 @@ impl Refusal {
             Self::HeadTooLarge => "The request's header fields are too many or too large",
             Self::BodyTooLarge => "The request's body is too large",
             Self::BadRequest => "The request cannot be understood",
+            Self::Misdirected => "The request is for another host than its connection",
             Self::RequestTimeout => "The request took too long to arrive",
             Self::NotReady => "The service is starting",
             Self::NoUpstream => "Nothing is configured to answer this request",

@@ -133,6 +133,8 @@ fn facts(headers: &HeaderMap) -> Facts<'_> {
     Facts {
         headers,
         host: None,
+        target: "/",
+        sni: None,
         peer_trusted: false,
     }
 }
@@ -147,11 +149,13 @@ fn outcome(identity: Identity<'_>) -> Result<i64, Unresolved> {
             tenant: Some(Named::Id(TenantId(id))),
             source: "laravel_session",
             why: None,
+            ..
         } => Ok(id),
         Identity {
             tenant: None,
             source: "none",
             why: Some(why),
+            ..
         } => Err(why),
         other => panic!("neither a tenant nor a reason: {other:?}"),
     }

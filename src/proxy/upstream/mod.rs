@@ -11,6 +11,7 @@ mod endpoint;
 pub mod failover;
 mod health;
 pub mod journey;
+mod leg;
 pub mod outlier;
 mod settings;
 pub mod tls;
@@ -27,10 +28,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::breaker::{Admission, Breaker, Outcome};
 use self::failover::Failure;
+use self::leg::Ticket;
 use self::tls::Identity;
 use crate::telemetry::{Metrics, UpstreamMetrics};
 
 pub use endpoint::{Endpoint, keepalive};
+pub use leg::{Failed, Leg, Seat, Taken};
 pub use settings::{Client, Health, Origin, Settings, Tls};
 
 /// pingora's own bound of attempts at a request; [`failover`] stops long before: five with each side at most.
@@ -311,106 +314,6 @@ impl Upstream {
 
 fn literal(origin: &Origin) -> Option<IpAddr> {
     origin.host.parse().ok()
-}
-
-/// How an attempt failed, as far as it is the upstream's doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failed {
-    Connect,
-    Broken,
-    Timeout,
-    BadAnswer,
-    /// Its own 502, 503 or 504.
-    Status,
-}
-
-impl Failed {
-    /// In the order of their declaration, as they stand in the metrics.
-    const KINDS: [&'static str; 5] = ["connect", "broken", "timeout", "bad-answer", "status"];
-
-    /// `None` for what is no attempt's failure.
-    pub const fn of(failure: Failure) -> Option<Self> {
-        match failure {
-            Failure::Unreachable => Some(Self::Connect),
-            Failure::Broken => Some(Self::Broken),
-            Failure::Timeout => Some(Self::Timeout),
-            Failure::BadAnswer => Some(Self::BadAnswer),
-            Failure::Open | Failure::Busy | Failure::Miss | Failure::NotTheirs => None,
-        }
-    }
-}
-
-/// Why there is no place for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    pub failure: Failure,
-    /// When it is worth asking again.
-    pub again: Duration,
-}
-
-impl Taken {
-    const BUSY: Self = Self {
-        failure: Failure::Busy,
-        again: Duration::from_secs(1),
-    };
-    const NOWHERE: Self = Self {
-        failure: Failure::Unreachable,
-        again: Duration::ZERO,
-    };
-}
-
-/// One attempt at a request: dropped, it leaves its place, however the request ended.
-#[derive(Debug)]
-pub struct Leg {
-    pub endpoint: Arc<Endpoint>,
-    is_counted: bool,
-    _seat: Option<Seat>,
-    ticket: Option<Ticket>,
-}
-
-impl Drop for Leg {
-    fn drop(&mut self) {
-        if self.is_counted {
-            self.endpoint.leave();
-        }
-    }
-}
-
-/// What the breaker let through. One that nobody uses is given back.
-#[derive(Debug)]
-struct Ticket {
-    breaker: Arc<Breaker>,
-    admission: Admission,
-    is_used: bool,
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.is_used {
-            // No time passes by giving back.
-            self.breaker.note(0, self.admission, Outcome::Abandoned);
-        }
-    }
-}
-
-/// One of a bounded number of places.
-#[derive(Debug)]
-pub struct Seat(Arc<AtomicUsize>);
-
-impl Seat {
-    pub fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        if taken.fetch_add(1, Ordering::Relaxed) >= most {
-            taken.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Self(Arc::clone(taken)))
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

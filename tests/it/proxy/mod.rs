@@ -13,8 +13,10 @@ use tokio::net::TcpStream;
 
 use crate::support::process::{Ficus, Setup, eventually};
 
+mod door;
 mod headers;
 mod observing;
+mod policies;
 mod refusals;
 mod retries;
 mod streaming;

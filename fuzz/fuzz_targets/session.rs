@@ -1,0 +1,20 @@
+//! Whatever a cookie holds, opening it never panics, and only what the key has sealed is opened.
+#![no_main]
+
+use ficus::identity::laravel::SessionCookie;
+use ficus::secret::Secret;
+use http::{HeaderMap, HeaderValue, header};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|cookie: &[u8]| {
+    let key = Secret::new("base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    let reader = SessionCookie::new("laravel_session", &key).expect("a key");
+    let Ok(value) = HeaderValue::from_bytes(cookie) else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::COOKIE, value);
+    if let Ok(id) = reader.session_id(&headers) {
+        assert_eq!(id.reveal().len(), 40);
+    }
+});
