@@ -2,6 +2,8 @@
 //!
 //! Its own file, because its parts are built here for the tests of the files beside it, too.
 
+use std::time::Duration;
+
 use super::*;
 
 pub fn origin(url: &str) -> Origin {
