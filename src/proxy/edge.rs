@@ -28,6 +28,7 @@ const LEGACY: &str = "legacy";
 const MODERN: &str = "modern";
 
 pub struct Edge {
+    pub keep_header_case: bool,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub chain: Chain,
@@ -162,6 +163,7 @@ impl Edge {
             }
         }
         Ok(Self {
+            keep_header_case: config.keep_header_case,
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             chain,

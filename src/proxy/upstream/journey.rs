@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use pingora::ErrorSource;
-use pingora::http::ResponseHeader;
 use pingora::prelude::*;
 use pingora::upstreams::peer::HttpPeer;
 
@@ -18,7 +17,7 @@ use crate::flags::Side;
 use crate::proxy::edge::{Edge, Verdict};
 
 /// With it a modern service says on a 404 that it does not know this, and that it has done nothing.
-static X_FICUS_MISS: HeaderName = HeaderName::from_static("x-ficus-miss");
+pub static X_FICUS_MISS: HeaderName = HeaderName::from_static("x-ficus-miss");
 
 /// What the errors of pingora are called that begin here; [`crate::proxy::refusal`] reads them.
 pub const NO_UPSTREAM: &str = "no upstream";
@@ -215,12 +214,11 @@ impl Journey {
         edge: &Edge,
         verdict: &Verdict,
         body: Body,
-        head: &mut ResponseHeader,
+        status: u16,
+        says_miss: bool,
     ) -> Result<()> {
-        let status = head.status.as_u16();
         let failed = matches!(status, 502..=504).then_some(Failed::Status);
         self.note(edge, failed);
-        let says_miss = head.remove_header(&X_FICUS_MISS).is_some();
         if status == 404 && says_miss {
             let situation = self.situation(edge, verdict, body, Failure::Miss);
             if next(&situation) == Next::Legacy {

@@ -19,6 +19,7 @@ mod headers;
 mod observing;
 mod policies;
 mod refusals;
+mod resilience;
 mod retries;
 mod streaming;
 mod transparency;
