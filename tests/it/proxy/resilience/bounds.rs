@@ -87,15 +87,14 @@ async fn a_slow_tenant_fills_its_own_places_and_nobody_elses() {
     }
     // One of the three goes away, and its place with it.
     drop(held.pop());
-    let mut again = eventually("the place is free", || async {
+    let mut again = loop {
         let mut client = Wire::connect(ficus.proxy).await;
         client.send(&slow).await;
         tokio::select! {
-            answer = client.answer() => { assert_eq!(answer.head.status(), 503); None }
-            taken = async { Some(()) }, if !modern.taken.is_empty() => taken.map(|()| client),
+            answer = client.answer() => assert_eq!(answer.head.status(), 503),
+            _ = modern.taken.recv() => break client,
         }
-    })
-    .await;
+    };
     modern.go_on.send(true).expect("the origin waits");
     assert_eq!(again.answer().await.text(), "fine");
     for mut client in held {
