@@ -80,6 +80,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     let keep_header_case = proxy.switch("keep_header_case");
     let limits = read_limits(proxy.section("limits"));
     let timeouts = read_timeouts(proxy.section("timeouts"));
+    let rate_limit = policy::read_counters(proxy.section("rate_limit"));
     proxy.finish();
 
     let upstreams = collect_named(upstreams, read_upstream);
@@ -101,6 +102,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             limits: limits?,
             timeouts: timeouts?,
             resolvers: resolvers?,
+            rate_limit: rate_limit?,
             upstreams: upstreams?,
             capabilities: capabilities?,
             routes: routes.iter().cloned().collect::<Option<_>>()?,

@@ -12,6 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 
 use super::in_flight::InFlight;
+use super::limits::Limiter;
 use super::policy::Policy;
 use super::routes::{BadRoute, RouteSpec, Routes};
 use super::upstream::Upstream;
@@ -32,6 +33,8 @@ pub struct Edge {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub chain: Chain,
+    /// The counters of the process: they outlive this edge.
+    pub limiter: Arc<Limiter>,
     trusted: Vec<IpNet>,
     routes: Routes<Leads>,
     policies: Vec<Policy>,
@@ -91,6 +94,7 @@ impl Edge {
     pub fn build(
         config: &Config,
         chain: Chain,
+        limiter: Arc<Limiter>,
         metrics: &Metrics,
         before: Option<&Self>,
     ) -> Result<Self, BadRoute> {
@@ -141,7 +145,7 @@ impl Edge {
         let mut policies = Vec::new();
         let mut specs = Vec::with_capacity(config.routes.len());
         for route in &config.routes {
-            let policy = Policy::compile(&route.policy).map(|policy| {
+            let policy = Policy::compile(route).map(|policy| {
                 policies.push(policy);
                 policies.len() - 1
             });
@@ -167,6 +171,7 @@ impl Edge {
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             chain,
+            limiter,
             trusted: config.trusted_proxies.clone(),
             routes,
             policies,
@@ -213,9 +218,12 @@ impl Edge {
         &self.capabilities[place]
     }
 
-    /// Whether finding the tenant can change where a request goes, or whether it does.
-    pub fn needs_tenant(&self, target: Target) -> bool {
-        matches!(target, Target::Capability(_)) || self.limits.tenant_requests > 0
+    /// Whether finding the tenant can change where a request goes, or whether it may go there.
+    pub fn needs_tenant(&self, leads: Leads) -> bool {
+        let policy = leads.policy.map(|place| self.policy(place));
+        matches!(leads.target, Target::Capability(_))
+            || self.limits.tenant_requests > 0
+            || policy.is_some_and(Policy::needs_identity)
     }
 
     /// The whole decision for a request. `snapshot` is `None` only where a cold start may serve from legacy.

@@ -4,6 +4,7 @@
 
 pub mod access_log;
 mod context;
+pub mod cors;
 pub mod door;
 pub mod edge;
 pub mod explain;
@@ -12,6 +13,7 @@ mod forward;
 pub mod gateway;
 pub mod headers;
 pub mod in_flight;
+pub mod limits;
 pub mod policy;
 pub mod refusal;
 pub mod routes;
@@ -40,6 +42,7 @@ pub struct Config {
     pub keep_header_case: bool,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub rate_limit: limits::Config,
     /// The servers that upstreams' names are asked of. Empty: the system's.
     pub resolvers: Vec<SocketAddr>,
     pub upstreams: BTreeMap<String, upstream::Settings>,
