@@ -14,7 +14,7 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     ("telemetry", &["flags", "ids"]),
     // db: the connection to legacy's own sessions.
     ("identity", &["db", "ids", "secret"]),
-    // secret: the key of a client certificate.
+    // secret: the key of a client certificate, and the URL of the Redis in which proxies count together.
     (
         "proxy",
         &["flags", "identity", "ids", "secret", "telemetry"],
@@ -77,7 +77,15 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
 ];
 
 /// Dependencies that live behind few modules, or behind single files of others; each file with its reason.
-pub const FENCES: [Fence; 5] = [
+pub const FENCES: [Fence; 6] = [
+    Fence {
+        krate: "redis",
+        modules: &[],
+        files: &[(
+            "src/proxy/limits/shared.rs",
+            "rate limits that proxies count together",
+        )],
+    },
     Fence {
         krate: "pingora",
         modules: &["proxy"],

@@ -24,6 +24,7 @@ mod rate_limits;
 mod refusals;
 mod resilience;
 mod retries;
+mod shared_limits;
 mod streaming;
 mod transparency;
 mod upgrades;
