@@ -24,7 +24,8 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Watches one upstream until it is gone. Each check is bounded by its timeout, and a round by that of its slowest.
 pub async fn keep(upstream: Weak<Upstream>) {
-    let connector = Connector::new(None);
+    // It reads the system's certificates, so it is made only where it is used.
+    let mut connector = None;
     let mut check_at = Instant::now();
     loop {
         let Some(held) = upstream.upgrade() else {
@@ -35,7 +36,8 @@ pub async fn keep(upstream: Weak<Upstream>) {
         if let Some(health) = &held.config.health
             && Instant::now() >= check_at
         {
-            check_all(&held, health, &connector).await;
+            let connector = connector.get_or_insert_with(|| Connector::new(None));
+            check_all(&held, health, connector).await;
             check_at = Instant::now() + jitter(health.interval);
         }
         held.refresh();

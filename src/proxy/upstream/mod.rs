@@ -123,7 +123,14 @@ impl Upstream {
                 runtime.spawn(discovery::keep(Arc::downgrade(self), place));
             }
         }
-        if self.config.health.is_some() || self.config.outlier.is_some() {
+        // Of one address none is ever left out.
+        let may_be_several = self.config.origins.len() > 1
+            || self
+                .config
+                .origins
+                .iter()
+                .any(|origin| literal(origin).is_none());
+        if self.config.health.is_some() || self.config.outlier.is_some() && may_be_several {
             runtime.spawn(health::keep(Arc::downgrade(self)));
         }
     }
