@@ -112,7 +112,7 @@ impl Line<'_> {
         word(text, br#","reason":"#, self.reason);
         number(text, br#","revision":"#, self.revision);
         if let Some(fallback) = self.fallback {
-            plain(text, br#","fallback":"#, fallback);
+            word(text, br#","fallback":"#, fallback);
         }
         if let Some(upstream) = self.upstream {
             string(text, br#","upstream":"#, upstream);
