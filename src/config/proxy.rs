@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::fault::suggestion;
 use super::section::Section;
+use super::upstream::read_upstream;
 use super::{address, policy, tls, value};
 use crate::flags::{Effect, Side};
-use crate::proxy::{Capability, Config, Limits, Route, RouteTarget, Timeouts, Upstream};
+use crate::proxy::{Capability, Config, Fallback, Limits, Route, RouteTarget, Timeouts};
 
 /// A snapshot packs two bits a capability into one row of a tenant.
 const MOST_CAPABILITIES: usize = 64;
@@ -19,6 +20,9 @@ const MOST_HEADERS: u64 = 256;
 const LARGEST_HEAD: u64 = 1 << 20;
 /// More descriptors than Linux gives a process by any default.
 const MOST_CONNECTIONS: u64 = 1 << 24;
+/// More than any machine has under way.
+pub const MOST_REQUESTS: u64 = 1_000_000;
+const FALLBACKS: [(&str, Fallback); 2] = [("none", Fallback::Nobody), (LEGACY, Fallback::Legacy)];
 /// The upstream that answers whatever no route claims.
 pub const LEGACY: &str = "legacy";
 const MODERN: &str = "modern";
@@ -73,6 +77,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
 
     let listen = proxy.list("listen", address::socket_address);
     let trusted_proxies = proxy.list("trusted_proxies", address::network);
+    let resolvers = proxy.list("resolvers", address::socket_address);
     let threads = proxy.count("threads", 0..=1024);
     let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
     let keep_header_case = proxy.switch("keep_header_case");
@@ -106,6 +111,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             limits: limits?,
             timeouts: timeouts?,
             tls: tls.clone()?,
+            resolvers: resolvers?,
             rate_limit: rate_limit?,
             upstreams: upstreams?,
             capabilities: capabilities?,
@@ -159,6 +165,8 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
     let min_rate = section.size("min_rate", 0..=LARGEST_HEAD);
     let connections = section.count("connections", 0..=MOST_CONNECTIONS);
     let connections_per_ip = section.count("connections_per_ip", 0..=MOST_CONNECTIONS);
+    let requests = section.count("requests", 0..=MOST_REQUESTS);
+    let tenant_requests = section.count("tenant_requests", 0..=MOST_REQUESTS);
     if let (Some(head), Some(uri)) = (header_bytes, uri_bytes)
         && uri > head
     {
@@ -180,6 +188,8 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
         min_rate: min_rate?,
         connections: usize::try_from(connections?).ok()?,
         connections_per_ip: usize::try_from(connections_per_ip?).ok()?,
+        requests: usize::try_from(requests?).ok()?,
+        tenant_requests: u32::try_from(tenant_requests?).ok()?,
     })
 }
 
@@ -201,31 +211,6 @@ fn read_timeouts(mut section: Section<'_, '_>) -> Option<Timeouts> {
     })
 }
 
-fn read_upstream(mut section: Section<'_, '_>) -> Option<Upstream> {
-    let origin = if section.is_defaults() {
-        None
-    } else {
-        section.text("url", address::origin)
-    };
-    let connect_timeout = section.duration("connect_timeout", MILLISECOND..=HOUR);
-    let read_timeout = section.duration("read_timeout", MILLISECOND..=HOUR);
-    let write_timeout = section.duration("write_timeout", MILLISECOND..=HOUR);
-    let idle_timeout = section.duration("idle_timeout", MILLISECOND..=HOUR);
-    let preserve_host = section.switch("preserve_host");
-    section.finish();
-    let origin = origin?;
-    Some(Upstream {
-        tls: origin.tls,
-        host: origin.host,
-        port: origin.port,
-        connect_timeout: connect_timeout?,
-        read_timeout: read_timeout?,
-        write_timeout: write_timeout?,
-        idle_timeout: idle_timeout?,
-        preserve_host: preserve_host?,
-    })
-}
-
 fn read_capability(
     mut section: Section<'_, '_>,
     upstreams: &BTreeSet<String>,
@@ -238,11 +223,13 @@ fn read_capability(
     let effect = section.word("effect", &effects);
     let legacy = section.text("legacy", |name| known(name, "upstream", upstreams));
     let modern = section.text("modern", |name| known(name, "upstream", upstreams));
+    let fallback = section.word("fallback", &FALLBACKS);
     section.finish();
     Some(Capability {
         effect: effect?,
         legacy: legacy?,
         modern: modern?,
+        fallback: fallback?,
     })
 }
 
@@ -253,6 +240,7 @@ fn read_route(
 ) -> Option<Route> {
     let methods = section.list("methods", value::method);
     let host = section.optional("host", address::host);
+    let on_miss = section.word("on_miss", &FALLBACKS);
     if section.is_defaults() {
         policy::read(&mut section);
         section.finish();
@@ -267,6 +255,7 @@ fn read_route(
         methods: methods?,
         host: host?,
         target: target?,
+        on_miss: on_miss?,
         policy: policy?,
     })
 }

@@ -110,6 +110,8 @@ mod tests {
             min_rate: 0,
             connections,
             connections_per_ip,
+            requests: 0,
+            tenant_requests: 0,
         }
     }
 

@@ -2,8 +2,12 @@
 //!
 //! Its own file, because these are bytes that no client library would send.
 
-use super::wire::{End, FINE, Wire, get, recorder};
-use super::{in_front_of, transparent};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::wire::{End, FINE, Wire, ask, get, in_time, origin, recorder};
+use super::{listening, setup, transparent};
 
 const START: &str = "POST /a HTTP/1.1\r\nhost: a\r\n";
 
@@ -273,24 +277,30 @@ async fn a_pipelined_request_is_not_read_and_the_first_is_answered() {
 
 #[tokio::test]
 async fn a_request_that_comes_while_the_one_before_is_answered_closes_the_connection_after_it() {
-    let go = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let go = Arc::new(Semaphore::new(0));
     let (told, mut asked) = tokio::sync::mpsc::unbounded_channel();
-    let wait = std::sync::Arc::clone(&go);
-    let legacy = super::wire::origin(move |mut wire| {
-        let (told, wait) = (told.clone(), std::sync::Arc::clone(&wait));
+    let wait = Arc::clone(&go);
+    let legacy = origin(move |mut wire| {
+        let (told, wait) = (told.clone(), Arc::clone(&wait));
         async move {
-            while wire.request().await.is_ok() {
+            while let Ok(request) = wire.request().await {
                 told.send(()).expect("told");
-                let _ = wait.acquire().await;
+                if request.head.first.contains("/first") {
+                    let _ = wait.acquire().await;
+                }
                 wire.send(FINE).await;
             }
         }
     });
-    let ficus = in_front_of(legacy.await, "").await;
+    let one_thread = setup(legacy.await, "").variable("FICUS__PROXY__THREADS", "1");
+    let ficus = listening(one_thread).await;
     let mut client = Wire::connect(ficus.proxy).await;
     client.send(get("/first", "")).await;
-    super::wire::in_time(asked.recv()).await.expect("asked");
+    in_time(asked.recv()).await.expect("asked");
     client.send(get("/second", "")).await;
+    // The one thread that answers this has seen the second request by then.
+    assert_eq!(ask(ficus.proxy, get("/other", "")).await.text(), "fine");
+    in_time(asked.recv()).await.expect("asked");
     go.add_permits(1);
     assert_eq!(client.answer().await.text(), "fine");
     assert_eq!(client.rest().await, (Vec::new(), End::Closed));

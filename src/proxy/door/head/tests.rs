@@ -12,6 +12,8 @@ const LIMITS: Limits = Limits {
     min_rate: 0,
     connections: 0,
     connections_per_ip: 0,
+    requests: 0,
+    tenant_requests: 0,
 };
 
 /// The verdict, which must be the same however the bytes are cut.
