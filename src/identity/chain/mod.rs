@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::host::HostPattern;
 use super::laravel::SessionCookie;
+use super::laravel::envelope::Cipher;
 use super::sessions::{Due, Lookup, Recall, Sessions};
 use super::{Facts, Identity, LaravelSession, Named, Resolver, Unresolved, header};
 
@@ -68,7 +69,7 @@ impl Chain {
                 Resolver::Host { pattern } => Step::Host(HostPattern::parse(pattern).map_err(bad)?),
                 Resolver::LaravelSession(session) => {
                     let cookie =
-                        SessionCookie::new(&session.cookie, &session.app_key).map_err(bad)?;
+                        SessionCookie::new(&session.cookie, &session.app_key, Cipher::default()).map_err(bad)?;
                     let lookup = lookup(session).map_err(|error| bad(format!("{error:#}")))?;
                     let sessions = Sessions::new(
                         lookup,

@@ -1,16 +1,17 @@
 //! Laravel 8's encrypted strings: base64 of JSON `{iv, value, mac, tag}`, opened with the application's key.
 //!
 //! Its own file, because it is the one place where bytes that anybody may send meet the key: the MAC is verified,
-//! in constant time, before anything is decrypted. The format is `Illuminate\Encryption\Encrypter` with AES-256-CBC.
+//! in constant time, before anything is decrypted. The format is `Illuminate\Encryption\Encrypter` with its four ciphers.
 
 use std::borrow::Cow;
 
-use aes::Aes256;
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockDecryptMut, InnerIvInit, KeyInit};
+use aes::{Aes128, Aes256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
+use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde::Deserialize;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -22,24 +23,68 @@ use crate::secret::Secret;
 /// What a text within the limit can hold at most, once it is not base64 any more.
 pub const OPENED_LIMIT: usize = VALUE_LIMIT / 4 * 3;
 
-/// APP_KEY, as `config/app.php` reads it.
-pub struct AppKey([u8; 32]);
+const TAG_BYTES: usize = 16;
+
+/// `app.cipher`: what Laravel 8 can be told to seal with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cipher {
+    Aes128Cbc,
+    #[default]
+    Aes256Cbc,
+    Aes128Gcm,
+    Aes256Gcm,
+}
+
+impl Cipher {
+    /// As Laravel's configuration names them, which minds no case.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("AES-128-CBC", Self::Aes128Cbc),
+        ("AES-256-CBC", Self::Aes256Cbc),
+        ("AES-128-GCM", Self::Aes128Gcm),
+        ("AES-256-GCM", Self::Aes256Gcm),
+    ];
+
+    pub fn key_bytes(self) -> usize {
+        match self {
+            Self::Aes128Cbc | Self::Aes128Gcm => 16,
+            Self::Aes256Cbc | Self::Aes256Gcm => 32,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
+
+/// APP_KEY, as `config/app.php` reads it, and what it is for.
+pub struct AppKey {
+    bytes: Vec<u8>,
+    cipher: Cipher,
+}
 
 impl AppKey {
-    /// `base64:` and the base64 of 32 bytes, or 32 bytes as they are. The error says what is wrong, and not what was read.
-    pub fn parse(text: &Secret) -> Result<Self, &'static str> {
+    /// `base64:` and the base64 of the key, or the key as it is. The error says what is wrong, and not what was read.
+    pub fn parse(text: &Secret, cipher: Cipher) -> Result<Self, String> {
         let bytes = match text.reveal().strip_prefix("base64:") {
             Some(encoded) => STANDARD.decode(encoded).map_err(|_| "app_key is not base64 after \"base64:\": copy APP_KEY from the application's .env as it stands")?,
             None => text.reveal().as_bytes().to_vec(),
         };
-        let key = bytes.try_into().map_err(|_| "app_key has not 32 bytes: expected Laravel's APP_KEY for AES-256-CBC, \"base64:\" and 44 characters")?;
-        Ok(Self(key))
+        if bytes.len() != cipher.key_bytes() {
+            return Err(format!(
+                "app_key has not {} bytes: expected Laravel's APP_KEY for {}, \"base64:\" and base64",
+                cipher.key_bytes(),
+                cipher.name()
+            ));
+        }
+        Ok(Self { bytes, cipher })
     }
 
     /// As HMAC wants it, for SHA-1 and SHA-256 alike: zeros up to one block (RFC 2104, section 2).
     pub fn mac_block(&self) -> [u8; 64] {
         let mut block = [0; 64];
-        block[..32].copy_from_slice(&self.0);
+        for (place, byte) in block.iter_mut().zip(&self.bytes) {
+            *place = *byte;
+        }
         block
     }
 }
@@ -47,7 +92,18 @@ impl AppKey {
 /// The key with its schedules computed, once for the process.
 pub struct Opener {
     mac: Hmac<Sha256>,
-    cipher: Aes256,
+    opening: Opening,
+}
+
+/// The schedules lie beside one another, not behind pointers: one of them is used by every request.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one of it for each resolver, made once"
+)]
+enum Opening {
+    Cbc128(Aes128),
+    Cbc256(Aes256),
+    Gcm(LessSafeKey),
 }
 
 /// Unknown fields are refused: Laravel has written these four since 8.54, and the first three before.
@@ -65,22 +121,55 @@ struct Sealed<'a> {
 }
 
 impl Opener {
-    pub fn new(key: &AppKey) -> Self {
-        Self {
+    /// The error is a sentence that names the key of the configuration.
+    pub fn new(key: &AppKey) -> Result<Self, String> {
+        let unfit = || "app_key does not fit its cipher".to_owned();
+        let gcm = |algorithm| {
+            let key = UnboundKey::new(algorithm, &key.bytes).map_err(|_| unfit())?;
+            Ok::<_, String>(Opening::Gcm(LessSafeKey::new(key)))
+        };
+        let opening = match key.cipher {
+            Cipher::Aes128Cbc => {
+                Opening::Cbc128(Aes128::new_from_slice(&key.bytes).map_err(|_| unfit())?)
+            }
+            Cipher::Aes256Cbc => {
+                Opening::Cbc256(Aes256::new_from_slice(&key.bytes).map_err(|_| unfit())?)
+            }
+            Cipher::Aes128Gcm => gcm(&AES_128_GCM)?,
+            Cipher::Aes256Gcm => gcm(&AES_256_GCM)?,
+        };
+        Ok(Self {
             mac: <Hmac<Sha256> as Mac>::new(&key.mac_block().into()),
-            cipher: Aes256::new(&key.0.into()),
-        }
+            opening,
+        })
     }
 
-    /// The text that was sealed, in `buffer`. [`Unresolved::Malformed`] or [`Unresolved::BadMac`] otherwise.
+    /// The text that was sealed, in `buffer`, without allocation. [`Unresolved::Malformed`] or [`Unresolved::BadMac`] otherwise.
     pub fn open<'b>(
         &self,
         text: &[u8],
         buffer: &'b mut [u8; OPENED_LIMIT],
     ) -> Result<&'b [u8], Unresolved> {
-        let mut json = [0; OPENED_LIMIT];
+        self.open_into(text, &mut [0; OPENED_LIMIT], buffer)
+    }
+
+    /// As [`Self::open`], for texts of any length: sessions' data. The caller has bounded them.
+    pub fn open_long(&self, text: &[u8]) -> Result<Vec<u8>, Unresolved> {
+        let room = text.len() / 4 * 3 + 3;
+        let mut opened = vec![0; room];
+        let length = self.open_into(text, &mut vec![0; room], &mut opened)?.len();
+        opened.truncate(length);
+        Ok(opened)
+    }
+
+    fn open_into<'b>(
+        &self,
+        text: &[u8],
+        json: &mut [u8],
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], Unresolved> {
         let length = STANDARD
-            .decode_slice(text, &mut json)
+            .decode_slice(text, json)
             .map_err(|_| Unresolved::Malformed)?;
         let json = &json[..length];
         // One spelling a cookie: a changed padding character may decode to white space, which JSON allows at its end.
@@ -88,14 +177,32 @@ impl Opener {
             return Err(Unresolved::Malformed);
         }
         let sealed: Sealed<'_> = serde_json::from_slice(json).map_err(|_| Unresolved::Malformed)?;
+        match &self.opening {
+            Opening::Gcm(key) => open_gcm(key, &sealed, buffer),
+            Opening::Cbc128(cipher) => self.open_cbc(cipher, &sealed, buffer),
+            Opening::Cbc256(cipher) => self.open_cbc(cipher, &sealed, buffer),
+        }
+    }
+
+    fn open_cbc<'b, C>(
+        &self,
+        cipher: &C,
+        sealed: &Sealed<'_>,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], Unresolved>
+    where
+        C: aes::cipher::BlockDecryptMut
+            + aes::cipher::BlockCipher
+            + aes::cipher::BlockSizeUser<BlockSize = aes::cipher::consts::U16>
+            + Clone,
+    {
         // A tag belongs to GCM, whose texts carry no MAC.
         if !sealed.tag.is_empty() {
             return Err(Unresolved::Malformed);
         }
-        if !self.is_genuine(&sealed) {
+        if !self.is_genuine(sealed) {
             return Err(Unresolved::BadMac);
         }
-
         let mut iv = [0; 16];
         if STANDARD.decode_slice(sealed.iv.as_bytes(), &mut iv) != Ok(16) {
             return Err(Unresolved::Malformed);
@@ -104,7 +211,7 @@ impl Opener {
             .decode_slice(sealed.value.as_bytes(), buffer)
             .map_err(|_| Unresolved::Malformed)?;
         // The padding may answer for itself now: nobody without the key comes this far.
-        cbc::Decryptor::inner_iv_init(self.cipher.clone(), &iv.into())
+        cbc::Decryptor::inner_iv_init(cipher.clone(), &iv.into())
             .decrypt_padded_mut::<Pkcs7>(&mut buffer[..length])
             .map_err(|_| Unresolved::Malformed)
     }
@@ -120,8 +227,35 @@ impl Opener {
     }
 }
 
+/// The tag is all of it or nothing: PHP's openssl would take one that is cut short (Laravel checks its length too).
+fn open_gcm<'b>(
+    key: &LessSafeKey,
+    sealed: &Sealed<'_>,
+    buffer: &'b mut [u8],
+) -> Result<&'b [u8], Unresolved> {
+    if !sealed.mac.is_empty() {
+        return Err(Unresolved::Malformed);
+    }
+    let (mut iv, mut tag) = ([0; 12], [0; TAG_BYTES]);
+    if STANDARD.decode_slice(sealed.iv.as_bytes(), &mut iv) != Ok(iv.len())
+        || STANDARD.decode_slice(sealed.tag.as_bytes(), &mut tag) != Ok(tag.len())
+    {
+        return Err(Unresolved::Malformed);
+    }
+    let length = STANDARD
+        .decode_slice(sealed.value.as_bytes(), buffer)
+        .map_err(|_| Unresolved::Malformed)?;
+    let whole = buffer
+        .get_mut(..length + TAG_BYTES)
+        .ok_or(Unresolved::Malformed)?;
+    whole[length..].copy_from_slice(&tag);
+    key.open_in_place(Nonce::assume_unique_for_key(iv), Aad::empty(), whole)
+        .map(|opened| &*opened)
+        .map_err(|_| Unresolved::BadMac)
+}
+
 /// Lower-case, two digits a byte; `text` is twice as long as `bytes`.
-pub(super) fn write_hex(bytes: &[u8], text: &mut [u8]) {
+pub(in crate::identity) fn write_hex(bytes: &[u8], text: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
@@ -141,7 +275,7 @@ pub(in crate::identity) mod tests {
     const IV: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
     pub fn key() -> AppKey {
-        AppKey::parse(&Secret::new(KEY)).unwrap()
+        AppKey::parse(&Secret::new(KEY), Cipher::Aes256Cbc).unwrap()
     }
 
     fn envelope(iv: &str, value: &str, mac: &str, tag: &str) -> String {
@@ -153,7 +287,8 @@ pub(in crate::identity) mod tests {
     /// Seals as Laravel does. The vectors below hold this to what PHP and openssl computed.
     pub fn seal(plain: &[u8]) -> String {
         let value = STANDARD.encode(
-            cbc::Encryptor::<Aes256>::new(&key().0.into(), &IV.into())
+            cbc::Encryptor::<Aes256>::new_from_slices(&key().bytes, &IV)
+                .unwrap()
                 .encrypt_padded_vec_mut::<Pkcs7>(plain),
         );
         let iv = STANDARD.encode(IV);
@@ -167,8 +302,13 @@ pub(in crate::identity) mod tests {
         envelope(&iv, &value, std::str::from_utf8(&text).unwrap(), "")
     }
 
+    fn opener(key: &str, cipher: Cipher) -> Opener {
+        Opener::new(&AppKey::parse(&Secret::new(key), cipher).unwrap()).unwrap()
+    }
+
     fn open(text: &str) -> Result<Vec<u8>, Unresolved> {
         Opener::new(&key())
+            .unwrap()
             .open(text.as_bytes(), &mut [0; OPENED_LIMIT])
             .map(<[u8]>::to_vec)
     }
@@ -185,6 +325,57 @@ pub(in crate::identity) mod tests {
             text,
             "the tests' own sealing is Laravel's"
         );
+    }
+
+    #[test]
+    fn laravels_other_ciphers_open_with_the_same_call() {
+        let sealed = [
+            (
+                "base64:AAECAwQFBgcICQoLDA0ODw==",
+                Cipher::Aes128Cbc,
+                "eyJpdiI6IldQV25HeHdRbTdSUWNoVTYyMFY5SWc9PSIsInZhbHVlIjoieVRSd1Npb2h0NDQxc0ZERE51NlRQQT09IiwibWFjIjoiZjA1N2E2NjdmMGNhM2QzMTdkZTNkYTZmMzg5NThhOTQxYTc3NGMxNDU5NWFiOWU0Y2FiYjJmZDY5YmM2YTc5OSIsInRhZyI6IiJ9",
+            ),
+            (
+                "base64:AAECAwQFBgcICQoLDA0ODw==",
+                Cipher::Aes128Gcm,
+                "eyJpdiI6IkYwNzNEZWdqc1BaaTlCN2siLCJ2YWx1ZSI6ImlLZG9ndGpiRlkzMGY5b25BZEU9IiwibWFjIjoiIiwidGFnIjoiVSt3T1pjbG5FbXR2SkVRaU1weG10QT09In0=",
+            ),
+            (
+                KEY,
+                Cipher::Aes256Gcm,
+                "eyJpdiI6Ik1hYmJmTlZWNHZIK2FhM3MiLCJ2YWx1ZSI6ImE3bDdYUjAxTkJTMFpidkdkRG89IiwibWFjIjoiIiwidGFnIjoiY1Qvc2Z5eU51cGxneVN0SWkrbXJqdz09In0=",
+            ),
+        ];
+        for (key, cipher, text) in sealed {
+            let opener = opener(key, cipher);
+            let open = |text: &str| opener.open_long(text.as_bytes());
+            assert_eq!(open(text), Ok(br#"s:7:"hunter2";"#.to_vec()));
+            let json = String::from_utf8(STANDARD.decode(text).unwrap()).unwrap();
+            for (whole, part) in [
+                (r#""value":""#, r#""value":"AAAA"#),
+                (r#""tag":""#, r#""tag":"AAAA"#),
+                (r#""mac":""#, r#""mac":"00"#),
+                (r#""tag""#, r#""gat""#),
+            ] {
+                let changed = STANDARD.encode(json.replace(whole, part));
+                assert!(open(&changed).is_err(), "{cipher:?} {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tag_that_is_cut_short_is_refused() {
+        let opener = opener(KEY, Cipher::Aes256Gcm);
+        let sealed = |tag: &str| {
+            STANDARD.encode(format!(
+                r#"{{"iv":"MabbfNVV4vH+aa3s","value":"a7l7XR01NBS0ZbvGdDo=","mac":"","tag":"{tag}"}}"#
+            ))
+        };
+        let open = |tag: &str| opener.open_long(sealed(tag).as_bytes());
+        assert!(open("cT/sfyyNuplgyStIi+mrjw==").is_ok());
+        for tag in ["", "cT/s", "cT/sfyyNuplgySt="] {
+            assert_eq!(open(tag), Err(Unresolved::Malformed), "{tag:?}");
+        }
     }
 
     #[test]
@@ -235,7 +426,7 @@ pub(in crate::identity) mod tests {
 
     #[test]
     fn another_key_opens_nothing() {
-        let other = Opener::new(&AppKey::parse(&Secret::new("k".repeat(32))).unwrap());
+        let other = opener(&"k".repeat(32), Cipher::Aes256Cbc);
         assert_eq!(
             other.open(seal(b"text").as_bytes(), &mut [0; OPENED_LIMIT]),
             Err(Unresolved::BadMac)
@@ -252,7 +443,7 @@ pub(in crate::identity) mod tests {
             "base64:AAECAwQFBgcICQoLDA0ODw==",
             "short",
         ] {
-            let fault = AppKey::parse(&Secret::new(text)).err().unwrap();
+            let fault = AppKey::parse(&Secret::new(text), Cipher::Aes256Cbc).err().unwrap();
             assert!(fault.starts_with("app_key "), "{fault}");
         }
     }
@@ -269,7 +460,7 @@ pub(in crate::identity) mod tests {
             let at = at.index(text.len());
             prop_assume!(text[at] != byte);
             text[at] = byte;
-            prop_assert!(Opener::new(&key()).open(&text, &mut [0; OPENED_LIMIT]).is_err());
+            prop_assert!(Opener::new(&key()).unwrap().open(&text, &mut [0; OPENED_LIMIT]).is_err());
         }
 
         #[test]
@@ -289,7 +480,7 @@ pub(in crate::identity) mod tests {
 
         #[test]
         fn garbage_is_refused(text in prop::collection::vec(any::<u8>(), 0..2 * VALUE_LIMIT)) {
-            prop_assert!(Opener::new(&key()).open(&text, &mut [0; OPENED_LIMIT]).is_err());
+            prop_assert!(Opener::new(&key()).unwrap().open(&text, &mut [0; OPENED_LIMIT]).is_err());
         }
 
         #[test]

@@ -16,7 +16,7 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     ("identity", &["db", "ids", "secret"]),
     ("proxy", &["flags", "identity", "ids", "telemetry"]),
     ("db", &["secret"]),
-    ("rollout", &["flags", "ids"]),
+    ("rollout", &["flags", "ids", "secret"]),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
     (
         "control",
