@@ -1,7 +1,8 @@
 # demo: the migration story on real parts; CHECK=1 plays it and exits 0 or 1.
 # test: everything that CI checks. check: the part of it that needs no database. bench: the figures. fmt: formats.
+# fuzz: each target of fuzz/ for FUZZ_SECONDS; needs cargo-fuzz and a nightly toolchain.
 
-.PHONY: demo test check bench fmt install
+.PHONY: demo test check bench fuzz fmt install
 
 demo: install
 	cargo run --release --locked --quiet -- demo $(if $(filter 1 yes true,$(CHECK)),--check)
@@ -17,6 +18,15 @@ check:
 
 bench: install
 	cargo bench --locked
+
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+
+fuzz:
+	set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target; \
+		cargo +nightly fuzz run --fuzz-dir fuzz --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10; \
+	done
 
 fmt:
 	cargo fmt

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Watch, needs_restart};
 use crate::flags::Effect;
-use crate::identity::{Chain, store::session_lookup};
+use crate::identity::{Chain, store};
 use crate::proxy::{edge::Edge, upstream::RESOLVE_EVERY};
 use crate::rollout::{self, Author, Source as ChangeSource, Terms};
 use crate::telemetry::{Metrics, SetFilter};
@@ -32,7 +32,7 @@ pub(super) struct EdgeBuilder {
 
 impl EdgeBuilder {
     pub(super) fn build(&self, config: &Config) -> anyhow::Result<Edge> {
-        let lookup = |session: &_| session_lookup(session, &config.database.url, &self.runtime);
+        let lookup = |resolver: &_| store::lookup(resolver, &config.database.url, &self.runtime);
         let chain = Chain::new(&config.tenant, &self.runtime, lookup)?;
         Ok(Edge::build(&config.proxy, chain, &self.metrics)?)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::fault::suggestion;
 use super::section::Section;
-use super::{address, value};
+use super::{address, policy, value};
 use crate::flags::{Effect, Side};
 use crate::proxy::{Capability, Config, Limits, Route, RouteTarget, Timeouts, Upstream};
 
@@ -229,17 +229,20 @@ fn read_route(
     let methods = section.list("methods", value::method);
     let host = section.optional("host", address::host);
     if section.is_defaults() {
+        policy::read(&mut section);
         section.finish();
         return None;
     }
     let path = section.text("path", route_path);
     let target = read_target(&mut section, capabilities, upstreams);
+    let policy = policy::read(&mut section);
     section.finish();
     Some(Route {
         path: path?,
         methods: methods?,
         host: host?,
         target: target?,
+        policy: policy?,
     })
 }
 
@@ -248,32 +251,61 @@ fn read_target(
     capabilities: &BTreeSet<String>,
     upstreams: &BTreeSet<String>,
 ) -> Option<RouteTarget> {
-    let both = (section.has("capability"), section.has("side"));
+    // All are asked for, so that a misspelt one is told its neighbour's name.
+    let given: Vec<&str> = ["capability", "side", "upstream"]
+        .into_iter()
+        .filter(|key| section.has(key))
+        .collect();
     let capability = section.optional("capability", |name| known(name, "capability", capabilities));
-    let sides = [(LEGACY, Side::Legacy), (MODERN, Side::Modern)];
-    match both {
-        (true, false) => capability?.map(RouteTarget::Capability).or_else(|| {
-            section.fault("capability", "is required");
+    let upstream = section.optional("upstream", |name| known(name, "upstream", upstreams));
+    let side = section.optional("side", side);
+    match given.as_slice() {
+        [] => {
+            section.fault_here(
+                "has neither a capability nor a side nor an upstream; expected exactly one",
+            );
             None
-        }),
-        (false, true) => {
-            let side = section.word("side", &sides)?;
-            if side == Side::Modern && !upstreams.contains(MODERN) {
+        }
+        [only] => {
+            let target = match *only {
+                "capability" => capability?.map(RouteTarget::Capability),
+                "upstream" => upstream?.map(RouteTarget::Upstream),
+                _ => side?.map(RouteTarget::Side),
+            };
+            if target.is_none() {
+                section.fault(only, "is required");
+            }
+            if target == Some(RouteTarget::Side(Side::Modern)) && !upstreams.contains(MODERN) {
                 section.fault("side", "is \"modern\", and there is no [upstream.modern]");
             }
-            Some(RouteTarget::Side(side))
+            target
         }
-        (true, true) => {
-            section.word("side", &sides);
-            section.fault_here("has both a capability and a side; expected exactly one");
-            None
-        }
-        (false, false) => {
-            section.optional("side", |_| Ok(()));
-            section.fault_here("has neither a capability nor a side; expected exactly one");
+        [one, other, ..] => {
+            section.fault_here(format!(
+                "has both {} and {}; expected exactly one",
+                with_article(one),
+                with_article(other)
+            ));
             None
         }
     }
+}
+
+fn with_article(key: &str) -> String {
+    let article = if key == "upstream" { "an" } else { "a" };
+    format!("{article} {key}")
+}
+
+fn side(text: &str) -> Result<Side, String> {
+    let sides = [(LEGACY, Side::Legacy), (MODERN, Side::Modern)];
+    let named = sides.iter().find(|(word, _)| *word == text);
+    named.map(|(_, side)| *side).ok_or_else(|| {
+        let words = sides.iter().map(|(word, _)| *word);
+        format!(
+            "expected one of \"legacy\", \"modern\"{}",
+            suggestion(text, words)
+        )
+    })
 }
 
 fn known(name: &str, kind: &str, names: &BTreeSet<String>) -> Result<String, String> {

@@ -87,6 +87,14 @@ impl<'r, 'e> Section<'r, 'e> {
         self.own.contains_key(key)
     }
 
+    /// Whether the section or its defaults have the key.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.has(key)
+            || self
+                .defaults
+                .is_some_and(|(_, table)| table.contains_key(key))
+    }
+
     /// Records a fault at one of the section's keys.
     pub fn fault(&self, key: &str, problem: impl Into<String>) {
         self.reader.add(Fault::new(self.place(key), problem));

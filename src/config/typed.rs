@@ -136,6 +136,21 @@ impl Section<'_, '_> {
         })
     }
 
+    /// As `size`; absent is `Some(None)`.
+    pub fn optional_size(
+        &mut self,
+        key: &'static str,
+        bounds: RangeInclusive<u64>,
+    ) -> Option<Option<u64>> {
+        match self.holds(key) {
+            true => self.size(key, bounds).map(Some),
+            false => {
+                self.find(key);
+                Some(None)
+            }
+        }
+    }
+
     /// As `text`, and a number is judged as if it were text: it is the unit that is missing.
     fn measure<T>(
         &mut self,

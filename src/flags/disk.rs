@@ -20,7 +20,7 @@ use super::{Effect, State};
 use crate::ids::{Revision, TenantId, is_slug};
 
 /// First bytes of a snapshot file; the last one is the layout's version.
-const MAGIC: &[u8; 8] = b"ficus\0s\x01";
+pub const MAGIC: &[u8; 8] = b"ficus\0s\x01";
 const DIGEST_LEN: usize = 32;
 
 /// The files of one state folder.
@@ -138,7 +138,8 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-fn encode(snapshot: &Snapshot) -> io::Result<Vec<u8>> {
+/// A snapshot file's bytes, as [`decode`] reads them.
+pub fn encode(snapshot: &Snapshot) -> io::Result<Vec<u8>> {
     let row = |t: &Tenant| {
         let (low, high) = t.planes();
         (t.id.0, t.slug.clone(), t.class, low, high)

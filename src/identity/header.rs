@@ -50,6 +50,8 @@ mod tests {
             &Facts {
                 headers,
                 host: None,
+                target: "/",
+                sni: None,
                 peer_trusted,
             },
         )

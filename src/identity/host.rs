@@ -97,6 +97,12 @@ impl HostPattern {
             .ok_or(Unresolved::NoProof)?;
         Named::parse(label).ok_or(Unresolved::Malformed)
     }
+
+    /// Whether both hosts have a tenant's label, and not the same one. Both are in normal form.
+    pub(super) fn tells_apart(&self, one: &str, other: Option<&str>) -> bool {
+        let other = other.and_then(|host| self.label(host));
+        matches!((self.label(one), other), (Some(one), Some(other)) if one != other)
+    }
 }
 
 #[cfg(test)]

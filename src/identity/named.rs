@@ -29,6 +29,14 @@ impl<'a> Named<'a> {
         let folded = text.to_ascii_lowercase();
         is_slug(&folded).then_some(Self::Slug(Cow::Owned(folded)))
     }
+
+    /// Free of the head it was read from.
+    pub fn into_owned(self) -> Named<'static> {
+        match self {
+            Self::Id(id) => Named::Id(id),
+            Self::Slug(slug) => Named::Slug(Cow::Owned(slug.into_owned())),
+        }
+    }
 }
 
 impl From<Named<'_>> for TenantRef {

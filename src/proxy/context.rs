@@ -35,12 +35,15 @@ pub struct Context {
     pub(super) refused_after: Option<Duration>,
     pub(super) attempts: u8,
     pub(super) body_bytes: u64,
+    /// The bound of `body_bytes`, the route's or everybody's; 0 means none.
+    pub(super) body_limit: u64,
 }
 
 impl Context {
     pub(super) fn new(edge: Arc<Edge>, metrics: &Arc<Metrics>) -> Self {
         metrics.in_flight.inc();
         Self {
+            body_limit: edge.limits.body_bytes,
             edge,
             metrics: Arc::clone(metrics),
             begun: Instant::now(),

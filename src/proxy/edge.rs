@@ -10,6 +10,7 @@ use http::{HeaderValue, Method};
 use ipnet::IpNet;
 use prometheus_client::metrics::counter::Counter;
 
+use super::policy::Policy;
 use super::routes::{BadRoute, RouteSpec, Routes};
 use super::upstream::Upstream;
 use super::{Config, Limits, RouteTarget, Timeouts};
@@ -28,9 +29,20 @@ pub struct Edge {
     pub timeouts: Timeouts,
     pub chain: Chain,
     trusted: Vec<IpNet>,
-    routes: Routes<Target>,
+    routes: Routes<Leads>,
+    policies: Vec<Policy>,
     capabilities: Vec<Capability>,
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Attempts that did not reach an upstream, by its place.
+    connect_failures: Vec<Counter>,
+}
+
+/// What the routing table knows of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leads {
+    pub target: Target,
+    /// The place of the route's policy. `None`: it asks nothing.
+    pub policy: Option<usize>,
 }
 
 /// What a route leads to: places in `Edge`.
@@ -38,6 +50,8 @@ pub struct Edge {
 pub enum Target {
     Capability(usize),
     Side(Side),
+    /// One upstream, whatever any flag says.
+    Upstream(usize),
     NoRoute,
 }
 
@@ -47,7 +61,6 @@ pub struct Capability {
     pub metrics: CapabilityMetrics,
     legacy: Option<usize>,
     modern: Option<usize>,
-    failures: [Counter; 2],
 }
 
 /// Where a request goes.
@@ -78,10 +91,6 @@ impl Edge {
             metrics: metrics.capability(name),
             legacy: place.get(legacy).copied(),
             modern: place.get(modern).copied(),
-            failures: [
-                metrics.upstream_failure(legacy, "connect"),
-                metrics.upstream_failure(modern, "connect"),
-            ],
         };
         // The last one stands for every request that belongs to no capability.
         let named = config
@@ -93,26 +102,47 @@ impl Edge {
             .collect();
         let target = |target: &RouteTarget| match target {
             RouteTarget::Side(side) => Target::Side(*side),
+            // The configuration has checked that it exists.
+            RouteTarget::Upstream(name) => place
+                .get(name.as_str())
+                .map_or(Target::NoRoute, |place| Target::Upstream(*place)),
             RouteTarget::Capability(name) => capabilities
                 .iter()
                 .position(|c| c.name == *name)
                 .map_or(Target::NoRoute, Target::Capability),
         };
-        let specs = config.routes.iter().map(|r| RouteSpec {
-            path: &r.path,
-            methods: &r.methods,
-            host: r.host.as_deref(),
-            target: target(&r.target),
-        });
+        let mut policies = Vec::new();
+        let mut specs = Vec::with_capacity(config.routes.len());
+        for route in &config.routes {
+            let policy = Policy::compile(&route.policy).map(|policy| {
+                policies.push(policy);
+                policies.len() - 1
+            });
+            specs.push(RouteSpec {
+                path: &route.path,
+                methods: &route.methods,
+                host: route.host.as_deref(),
+                target: Leads {
+                    target: target(&route.target),
+                    policy,
+                },
+            });
+        }
         let routes = Routes::build(specs)?;
+        let connect_failures = upstreams
+            .iter()
+            .map(|u| metrics.upstream_failure(&u.name, "connect"))
+            .collect();
         Ok(Self {
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             chain,
             trusted: config.trusted_proxies.clone(),
             routes,
+            policies,
             capabilities,
             upstreams,
+            connect_failures,
         })
     }
 
@@ -122,11 +152,18 @@ impl Edge {
         self.trusted.iter().any(|net| net.contains(&peer))
     }
 
-    pub fn route(&self, host: Option<&str>, method: &Method, path: &str) -> Target {
+    pub fn route(&self, host: Option<&str>, method: &Method, path: &str) -> Leads {
         self.routes
             .find(host, method, path)
             .copied()
-            .unwrap_or(Target::NoRoute)
+            .unwrap_or(Leads {
+                target: Target::NoRoute,
+                policy: None,
+            })
+    }
+
+    pub fn policy(&self, place: usize) -> &Policy {
+        &self.policies[place]
     }
 
     pub fn capability(&self, place: usize) -> &Capability {
@@ -165,6 +202,15 @@ impl Edge {
                     reason: Reason::Route,
                 },
             ),
+            (Target::Upstream(place), _) => {
+                let side = self.side_of(place);
+                let reason = Reason::Route;
+                return Verdict {
+                    capability: nobody,
+                    decision: Decision { side, reason },
+                    upstream: Some(place),
+                };
+            }
             (Target::NoRoute, _) => (
                 nobody,
                 Decision {
@@ -179,6 +225,19 @@ impl Edge {
             upstream: self.capabilities[capability].upstream(decision.side),
         }
     }
+
+    /// Whose answer an upstream's is, where no capability says so: only one of them is the application that came first.
+    fn side_of(&self, place: usize) -> Side {
+        match self.upstreams[place].name == LEGACY {
+            true => Side::Legacy,
+            false => Side::Modern,
+        }
+    }
+
+    /// Counts an attempt that did not reach the upstream.
+    pub fn count_connect_failure(&self, place: usize) {
+        self.connect_failures[place].inc();
+    }
 }
 
 impl Capability {
@@ -187,11 +246,6 @@ impl Capability {
             Side::Legacy => self.legacy,
             Side::Modern => self.modern,
         }
-    }
-
-    /// Counts an attempt that did not reach the upstream.
-    pub fn count_connect_failure(&self, side: Side) {
-        self.failures[usize::from(side == Side::Modern)].inc();
     }
 }
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 
-use super::edge::{Edge, Target, caller};
+use super::edge::{Edge, Leads, Target, caller};
 use super::routes::normal_path;
 use crate::flags::{Caller, Flags, Reason, Snapshot};
 use crate::identity::{Facts, Identity, Named, Unresolved, normalise_host};
@@ -41,7 +41,7 @@ pub struct Explanation {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExplainStep {
-    /// `route`, `tenant`, `local`, `override`, `flag`, `default`.
+    /// `route`, `policy`, `tenant`, `local`, `override`, `flag`, `default`.
     pub step: String,
     pub outcome: String,
     /// True for the step that decided.
@@ -74,10 +74,12 @@ impl Explainer {
             .transpose()?;
 
         let edge = self.edge.load_full();
-        let target = edge.route(host.as_deref(), &method, uri.path());
+        let Leads { target, policy } = edge.route(host.as_deref(), &method, uri.path());
         let facts = Facts {
             headers: &headers,
             host: host.as_deref(),
+            target: uri.path_and_query().map_or("/", |target| target.as_str()),
+            sni: None,
             peer_trusted: true,
         };
         let identity = if edge.needs_tenant(target) {
@@ -95,6 +97,12 @@ impl Explainer {
         let reason = verdict.decision.reason;
 
         let mut steps = vec![route_step(&edge, target, &method, uri.path(), reason)];
+        for asked in policy
+            .iter()
+            .flat_map(|place| edge.policy(*place).describe())
+        {
+            steps.push(step("policy", asked, false));
+        }
         if let (Target::Capability(place), Some(identity)) = (target, &identity) {
             steps.push(step(
                 "tenant",
@@ -155,6 +163,10 @@ fn route_step(
             edge.capability(place).name
         ),
         Target::Side(side) => format!("{method} {path} always goes to {}", side.as_str()),
+        Target::Upstream(place) => format!(
+            "{method} {path} always goes to upstream {}",
+            edge.upstreams[place].name
+        ),
         Target::NoRoute => format!("no route names {method} {path}: legacy"),
     };
     step(

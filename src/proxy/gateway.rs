@@ -15,9 +15,10 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::access_log::AccessLog;
 use super::context::Context;
-use super::edge::{Edge, caller};
+use super::edge::{Edge, Leads, caller};
 use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_id, is_request_id};
+use super::policy::check_length;
 use super::refusal::{Refusal, answered, refuse};
 use crate::flags::{Caller, Flags};
 use crate::identity::{Facts, Resolution, Unresolved, normalise_host};
@@ -87,14 +88,6 @@ impl Gateway {
                 ctx.host = Some(host.into_owned());
             }
         }
-        let length = head
-            .headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse::<u64>().ok());
-        if limits.body_bytes > 0 && length.is_some_and(|length| length > limits.body_bytes) {
-            return Err(Refusal::BodyTooLarge);
-        }
         Ok(())
     }
 
@@ -107,14 +100,25 @@ impl Gateway {
         let edge = Arc::clone(&ctx.edge);
         let head = session.req_header();
         let path = String::from_utf8_lossy(head.raw_path());
-        let target = edge.route(ctx.host.as_deref(), &head.method, &path);
+        let Leads { target, policy } = edge.route(ctx.host.as_deref(), &head.method, &path);
+        if let Some(policy) = policy.map(|place| edge.policy(place)) {
+            ctx.body_limit = policy.body_bytes.unwrap_or(ctx.body_limit);
+        }
+        check_length(&head.headers, ctx.body_limit)?;
         let host = ctx.host.take();
+        let facts = Facts {
+            headers: &head.headers,
+            host: host.as_deref(),
+            target: &path,
+            // Nobody tells it yet.
+            sni: None,
+            peer_trusted: ctx.trusted,
+        };
+        if edge.chain.is_misdirected(&facts) {
+            ctx.host = host;
+            return Err(Refusal::Misdirected);
+        }
         let identity = if edge.needs_tenant(target) {
-            let facts = Facts {
-                headers: &head.headers,
-                host: host.as_deref(),
-                peer_trusted: ctx.trusted,
-            };
             let identity = match edge.chain.resolve_now(&facts) {
                 Resolution::Done(identity) => identity,
                 Resolution::NeedsLookup(pending) => edge.chain.finish(pending, &facts).await,
@@ -267,7 +271,7 @@ impl ProxyHttp for Gateway {
         _end: bool,
         ctx: &mut Context,
     ) -> Result<()> {
-        let limit = ctx.edge.limits.body_bytes;
+        let limit = ctx.body_limit;
         ctx.body_bytes += body.as_ref().map_or(0, |b| b.len() as u64);
         if limit > 0 && ctx.body_bytes > limit {
             return Error::e_explain(
@@ -320,10 +324,8 @@ impl ProxyHttp for Gateway {
         ctx: &mut Context,
         e: Box<Error>,
     ) -> Box<Error> {
-        if let Some(verdict) = ctx.verdict {
-            ctx.edge
-                .capability(verdict.capability)
-                .count_connect_failure(verdict.decision.side);
+        if let Some(upstream) = ctx.verdict.and_then(|v| v.upstream) {
+            ctx.edge.count_connect_failure(upstream);
         }
         e
     }

@@ -9,6 +9,7 @@ pub mod explain;
 mod forward;
 pub mod gateway;
 pub mod headers;
+pub mod policy;
 pub mod refusal;
 pub mod routes;
 mod tunnel;
@@ -99,6 +100,7 @@ pub struct Route {
     /// Lower-case, without port. `None`: every host.
     pub host: Option<String>,
     pub target: RouteTarget,
+    pub policy: policy::RoutePolicy,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +109,8 @@ pub enum RouteTarget {
     Capability(String),
     /// Always this side of the upstreams `legacy` and `modern`.
     Side(Side),
+    /// Always this upstream, by its name.
+    Upstream(String),
 }
 
 /// Puts the pingora server together. It is run by [`Running::run`] on a thread of its own, since pingora brings its

@@ -17,6 +17,7 @@ pub enum Refusal {
     HeadTooLarge,
     BodyTooLarge,
     BadRequest,
+    Misdirected,
     RequestTimeout,
     NotReady,
     NoUpstream,
@@ -28,12 +29,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// In the order of their declaration: `ALL[r as usize]` is `r`.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BadHost,
         Self::UriTooLong,
         Self::HeadTooLarge,
         Self::BodyTooLarge,
         Self::BadRequest,
+        Self::Misdirected,
         Self::RequestTimeout,
         Self::NotReady,
         Self::NoUpstream,
@@ -73,6 +75,7 @@ impl Refusal {
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UriTooLong => 414,
+            Self::Misdirected => 421,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::Unreachable | Self::BadAnswer => 502,
@@ -89,6 +92,7 @@ impl Refusal {
             Self::HeadTooLarge => "head-too-large",
             Self::BodyTooLarge => "body-too-large",
             Self::BadRequest => "bad-request",
+            Self::Misdirected => "misdirected",
             Self::RequestTimeout => "request-timeout",
             Self::NotReady => "not-ready",
             Self::NoUpstream => "no-upstream",
@@ -106,6 +110,7 @@ impl Refusal {
             Self::HeadTooLarge => "The request's header fields are too many or too large",
             Self::BodyTooLarge => "The request's body is too large",
             Self::BadRequest => "The request cannot be understood",
+            Self::Misdirected => "The request is for another host than its connection",
             Self::RequestTimeout => "The request took too long to arrive",
             Self::NotReady => "The service is starting",
             Self::NoUpstream => "Nothing is configured to answer this request",

@@ -3,11 +3,12 @@
 //! Pure, and its own file, because a path that legacy and ficus read differently is a way around a flag:
 //! matching happens on one normal form, while the bytes that the client sent are what is forwarded.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use http::Method;
 use matchit::Router;
+
+pub use crate::identity::normal_path;
 
 /// Routes by host, method and path; `T` is what a route leads to. The more exact table is asked first: host and
 /// method, then host, then method, then neither.
@@ -105,59 +106,8 @@ impl<T: Clone> ByMethod<T> {
     }
 }
 
-/// The form in which paths are compared: percent-encoding undone, empty and dot segments resolved, no slash at
-/// the end. This is how Laravel and PHP's servers read a path, so `/campaign%2Fx` and `//campaign/x/` are `/campaign/x`.
-/// Bytes that are no UTF-8 become U+FFFD, which no pattern names.
-pub fn normal_path(path: &str) -> Cow<'_, str> {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let is_normal = path.starts_with('/')
-        && !path.contains('%')
-        && !path.contains("//")
-        && !path.contains("/.")
-        && (path.len() == 1 || !path.ends_with('/'));
-    if is_normal {
-        return Cow::Borrowed(path);
-    }
-    let decoded = decode_percent(path);
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            _ => segments.push(segment),
-        }
-    }
-    Cow::Owned(format!("/{}", segments.join("/")))
-}
-
-fn decode_percent(path: &str) -> String {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|d| d as u8);
-    let bytes = path.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, tail)) = rest.split_first() {
-        let pair = match tail {
-            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
-            _ => None,
-        };
-        match pair {
-            Some((high, low)) => {
-                decoded.push(high << 4 | low);
-                rest = &tail[2..];
-            }
-            None => {
-                decoded.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn table() -> Routes<&'static str> {
@@ -269,19 +219,5 @@ mod tests {
             target: (),
         };
         assert!(Routes::build([spec("/a/{b}"), spec("/a/{c}/d"), spec("/a/{*rest}")]).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn the_normal_form_is_normal(path in "/[a-z%./2eEfF]{0,40}") {
-            let once = normal_path(&path).into_owned();
-            prop_assert!(once.starts_with('/'));
-            prop_assert!(!once.contains("//") && !once.split('/').any(|s| s == "." || s == ".."));
-            prop_assert!(once.len() == 1 || !once.ends_with('/'));
-            // A second reading may undo a second layer of encoding, but finds nothing else to do.
-            if !once.contains('%') {
-                prop_assert_eq!(normal_path(&once), once.as_str());
-            }
-        }
     }
 }

@@ -25,3 +25,4 @@ mod proxy;
 mod rollback;
 mod schema;
 mod support;
+mod tokens;

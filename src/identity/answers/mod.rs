@@ -241,10 +241,9 @@ impl Shared {
         match outcome {
             Ok(owner) => {
                 entry.answer.store(Some(Arc::new(Answer { owner, at })));
-                entry.due_at.store(
-                    at.saturating_add(millis(self.terms.ttl)),
-                    Ordering::Release,
-                );
+                entry
+                    .due_at
+                    .store(at.saturating_add(millis(self.terms.ttl)), Ordering::Release);
                 if self.failing.swap(false, Ordering::Relaxed) {
                     tracing::info!("proofs are looked up again");
                 }

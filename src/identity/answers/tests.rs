@@ -230,7 +230,7 @@ async fn a_session_that_was_never_answered_fails_and_is_not_asked_again_at_once(
 
 #[tokio::test]
 async fn a_database_that_hangs_is_a_failure_after_the_deadline() {
-    let answers = Fake::shut(7).sessions(HOUR);
+    let answers = Fake::shut(7).answers(HOUR);
     let begun = Instant::now();
     assert_eq!(resolve(&answers, 1).await, Err(Unresolved::LookupFailed));
     assert!(

@@ -443,7 +443,9 @@ pub(in crate::identity) mod tests {
             "base64:AAECAwQFBgcICQoLDA0ODw==",
             "short",
         ] {
-            let fault = AppKey::parse(&Secret::new(text), Cipher::Aes256Cbc).err().unwrap();
+            let fault = AppKey::parse(&Secret::new(text), Cipher::Aes256Cbc)
+                .err()
+                .unwrap();
             assert!(fault.starts_with("app_key "), "{fault}");
         }
     }

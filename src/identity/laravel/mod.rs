@@ -220,7 +220,8 @@ mod tests {
         };
         let data = |value: &str| {
             let cookies = format!("laravel_session=x; {}={value}", id.reveal());
-            let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&cookies).unwrap())]);
+            let headers =
+                HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&cookies).unwrap())]);
             reader().data(&headers, &id)
         };
         let own = sealed_for(id.reveal());

@@ -67,6 +67,9 @@ mod tests {
 
     #[test]
     fn a_token_of_the_admin_api_is_no_key() {
-        assert_eq!(seen(&[&secret::issue("ficus_")], true), Err(Unresolved::Malformed));
+        assert_eq!(
+            seen(&[&secret::issue("ficus_")], true),
+            Err(Unresolved::Malformed)
+        );
     }
 }

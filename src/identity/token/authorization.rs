@@ -41,7 +41,9 @@ pub fn basic_password(header: &str) -> Result<String, Unresolved> {
     if !scheme.eq_ignore_ascii_case(SCHEME) {
         return Err(Unresolved::NoProof);
     }
-    let pair = STANDARD.decode(encoded).map_err(|_| Unresolved::Malformed)?;
+    let pair = STANDARD
+        .decode(encoded)
+        .map_err(|_| Unresolved::Malformed)?;
     let pair = String::from_utf8(pair).map_err(|_| Unresolved::Malformed)?;
     let (_, password) = pair.split_once(':').ok_or(Unresolved::Malformed)?;
     if password.is_empty() {
@@ -79,7 +81,11 @@ mod tests {
         assert_eq!(basic_password("bAsIc dTphOmI="), Ok("a:b".to_owned()));
         assert_eq!(basic_password("Basic dTo="), Err(Unresolved::NoProof));
         for header in ["Basic dQ==", "Basic *", "Basic /w==", "Basic "] {
-            assert_eq!(basic_password(header), Err(Unresolved::Malformed), "{header}");
+            assert_eq!(
+                basic_password(header),
+                Err(Unresolved::Malformed),
+                "{header}"
+            );
         }
         for header in ["", "Basic", "Bearer dTphOmI="] {
             assert_eq!(basic_password(header), Err(Unresolved::NoProof), "{header}");

@@ -73,7 +73,12 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
 ];
 
 /// Dependencies that live behind few modules, or behind single files of others; each file with its reason.
-pub const FENCES: [Fence; 5] = [
+pub const FENCES: [Fence; 6] = [
+    Fence {
+        krate: "redis",
+        modules: &[],
+        files: &[("src/identity/store/redis.rs", "legacy's sessions in Redis")],
+    },
     Fence {
         krate: "pingora",
         modules: &["proxy"],
@@ -115,7 +120,7 @@ pub const FENCES: [Fence; 5] = [
             ("src/app/", "it hands the pools out"),
             ("src/flags/store.rs", "the snapshot's queries"),
             ("src/flags/sync.rs", "LISTEN, and the loop around the store"),
-            ("src/identity/store.rs", "the query of legacy's sessions"),
+            ("src/identity/store/sql.rs", "the queries of legacy's users"),
             (
                 "src/modern/",
                 "the account's name, and what a failed query is answered with",

@@ -15,6 +15,7 @@ use crate::support::process::{Ficus, Setup, eventually};
 
 mod headers;
 mod observing;
+mod policies;
 mod refusals;
 mod retries;
 mod streaming;

@@ -9,9 +9,21 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
+use crate::identity::answers::Owner;
+use crate::identity::laravel::envelope::Cipher;
 use crate::identity::laravel::envelope::tests::{KEY, seal};
+use crate::identity::{Driver, Key, LaravelSession, Memory, Named, Proof, Strength, Unresolved};
 use crate::ids::{TenantId, TenantRef};
 use crate::secret::Secret;
+
+mod looked_up;
+mod strength;
+
+const MEMORY: Memory = Memory {
+    ttl: Duration::from_secs(60),
+    lifetime: Duration::from_secs(7200),
+    size: 100,
+};
 
 const HEADER: HeaderName = HeaderName::from_static("x-tenant-id");
 
@@ -25,23 +37,49 @@ fn by_host() -> Resolver {
     }
 }
 
+fn by_path() -> Resolver {
+    Resolver::Path {
+        pattern: "/t/{tenant}/{*rest}".to_owned(),
+    }
+}
+
+fn by_query() -> Resolver {
+    Resolver::Query {
+        parameter: "tenant".to_owned(),
+    }
+}
+
 fn by_session() -> LaravelSession {
     LaravelSession {
         cookie: "laravel_session".to_owned(),
         app_key: Secret::new(KEY),
+        cipher: Cipher::Aes256Cbc,
+        driver: Driver::Database,
+        encrypt: false,
+        guard: "web".to_owned(),
         query: "select 1".to_owned(),
-        lifetime: Duration::from_secs(7200),
+        user_query: "select 1".to_owned(),
         database_url: Secret::default(),
-        cache_ttl: Duration::from_secs(60),
-        cache_size: 100,
+        memory: MEMORY,
     }
 }
 
 /// Session number n is tenant n's; number 0 is nobody's.
 fn lookup() -> Lookup {
-    Arc::new(|id| {
-        let number: i64 = id.reveal().parse().unwrap();
-        Box::pin(async move { Ok((number > 0).then_some(TenantId(number))) })
+    Arc::new(|question| {
+        let number: i64 = match question.key {
+            Key::Session(id) => id.reveal().parse().unwrap(),
+            Key::User(user) => user.reveal().parse().unwrap(),
+            Key::Sanctum { id, .. } => id.unwrap_or(40),
+            Key::Token(_) => question
+                .text
+                .map_or(50, |text| text.reveal().parse().unwrap()),
+        };
+        let owner = Owner {
+            tenant: Some(TenantId(number)),
+            user: None,
+        };
+        Box::pin(async move { Ok((number > 0).then_some(owner)) })
     })
 }
 
@@ -59,48 +97,35 @@ fn headers(name: HeaderName, value: HeaderValue) -> HeaderMap {
 }
 
 fn identity<'a>(tenant: i64, source: &'static str, why: Option<Unresolved>) -> Identity<'a> {
+    let strength = match source {
+        "header" => Strength::Header,
+        "host" => Strength::Host,
+        "path" => Strength::Path,
+        "query" => Strength::Query,
+        _ => Strength::Proven,
+    };
     Identity {
         tenant: Some(Named::Id(TenantId(tenant))),
+        user: None,
         source,
+        strength,
+        proof: match strength {
+            Strength::Proven => Proof::Held(source),
+            _ => Proof::Absent,
+        },
         why,
     }
 }
 
-#[tokio::test]
-async fn the_first_that_names_a_tenant_ends_the_chain() {
-    let chain = chain(&[
-        by_header(),
-        by_host(),
-        Resolver::LaravelSession(by_session()),
-    ]);
-    let mut headers = headers(COOKIE, session_cookie(3));
-    headers.append(HEADER, HeaderValue::from_static("1"));
-    let all = Facts {
-        headers: &headers,
-        host: Some("2.example.com"),
-        peer_trusted: true,
-    };
-    assert_eq!(chain.resolve(&all).await, identity(1, "header", None));
-
-    headers.remove(HEADER);
-    let without_header = Facts {
-        headers: &headers,
-        host: Some("2.example.com"),
-        peer_trusted: true,
-    };
-    assert_eq!(
-        chain.resolve(&without_header).await,
-        identity(2, "host", None)
-    );
-
-    let without_host = Facts {
-        host: None,
-        ..without_header
-    };
-    assert_eq!(
-        chain.resolve(&without_host).await,
-        identity(3, "laravel_session", None)
-    );
+fn nobody<'a>(why: Unresolved) -> Identity<'a> {
+    Identity {
+        tenant: None,
+        user: None,
+        source: "none",
+        strength: Strength::Nothing,
+        proof: Proof::Absent,
+        why: Some(why),
+    }
 }
 
 #[tokio::test]
@@ -109,6 +134,8 @@ async fn without_a_session_nothing_waits() {
     let facts = Facts {
         headers: &HeaderMap::new(),
         host: Some("2.example.com"),
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     assert!(
@@ -123,6 +150,8 @@ async fn a_remembered_session_does_not_wait() {
     let facts = Facts {
         headers: &headers,
         host: None,
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     let Resolution::NeedsLookup(pending) = chain.resolve_now(&facts) else {
@@ -144,6 +173,8 @@ async fn after_an_unknown_session_the_chain_goes_on_and_says_so() {
     let facts = Facts {
         headers: &headers,
         host: Some("2.example.com"),
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     let expected = identity(2, "host", Some(Unresolved::UnknownSession));
@@ -168,6 +199,8 @@ async fn two_sessions_are_asked_one_after_the_other() {
     let facts = Facts {
         headers: &headers,
         host: None,
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     assert_eq!(
@@ -177,7 +210,7 @@ async fn two_sessions_are_asked_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn the_first_refusal_is_told() {
+async fn the_refusal_of_the_strongest_is_told() {
     let chain = chain(&[
         by_header(),
         by_host(),
@@ -188,15 +221,14 @@ async fn the_first_refusal_is_told() {
     let facts = Facts {
         headers: &headers,
         host: Some("www.example.org"),
+        target: "/",
+        sni: None,
         peer_trusted: false,
     };
     assert_eq!(
         chain.resolve(&facts).await,
-        Identity {
-            tenant: None,
-            source: "none",
-            why: Some(Unresolved::Untrusted)
-        }
+        // The strongest is asked first.
+        nobody(Unresolved::Malformed)
     );
 }
 
@@ -205,15 +237,13 @@ async fn an_empty_chain_finds_no_proof() {
     let facts = Facts {
         headers: &HeaderMap::new(),
         host: None,
+        target: "/",
+        sni: None,
         peer_trusted: true,
     };
     assert_eq!(
         chain(&[]).resolve(&facts).await,
-        Identity {
-            tenant: None,
-            source: "none",
-            why: Some(Unresolved::NoProof)
-        }
+        nobody(Unresolved::NoProof)
     );
 }
 
@@ -234,6 +264,8 @@ async fn a_forged_cookie_never_reaches_the_database() {
         let facts = Facts {
             headers: &headers,
             host: None,
+            target: "/",
+            sni: None,
             peer_trusted: false,
         };
         assert!(
@@ -252,6 +284,12 @@ async fn an_entry_that_cannot_work_is_named() {
         (
             Resolver::Host {
                 pattern: "example.com".to_owned(),
+            },
+            "{tenant}",
+        ),
+        (
+            Resolver::Path {
+                pattern: "/a".to_owned(),
             },
             "{tenant}",
         ),
@@ -311,6 +349,8 @@ async fn every_thread_may_ask_one_chain() {
             let facts = Facts {
                 headers: &headers,
                 host: None,
+                target: "/",
+                sni: None,
                 peer_trusted: false,
             };
             TenantRef::from(chain.resolve(&facts).await.tenant.unwrap())
