@@ -47,7 +47,7 @@ const LEGACY_TABLES: &str = "
 ";
 
 /// What PHP prints for `script`, with Laravel loaded and `arguments` in `$argv`.
-fn laravel(script: &str, arguments: &[&str]) -> String {
+pub fn laravel(script: &str, arguments: &[&str]) -> String {
     let script = format!(
         "error_reporting(E_ALL & ~E_DEPRECATED); require '/usr/share/php/Illuminate/autoload.php'; {script}"
     );
