@@ -91,10 +91,10 @@ impl Process {
         let builder = EdgeBuilder {
             runtime: runtime.handle().clone(),
             metrics: Arc::clone(&metrics),
-            limiter: Arc::new(Limiter::new(
-                &config.proxy.rate_limit,
-                metrics.rate_limits_forgotten.clone(),
-            )),
+            limiter: Arc::new(
+                Limiter::new(&config.proxy.rate_limit, runtime.handle(), &metrics)
+                    .map_err(anyhow::Error::msg)?,
+            ),
         };
         let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config)?));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

@@ -14,7 +14,11 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     ("telemetry", &["flags", "ids"]),
     // db: the connection to legacy's own sessions.
     ("identity", &["db", "ids", "secret"]),
-    ("proxy", &["flags", "identity", "ids", "telemetry"]),
+    // secret: the URL of the Redis in which proxies count together.
+    (
+        "proxy",
+        &["flags", "identity", "ids", "secret", "telemetry"],
+    ),
     ("db", &["secret"]),
     ("rollout", &["flags", "ids", "secret"]),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
@@ -77,7 +81,13 @@ pub const FENCES: [Fence; 6] = [
     Fence {
         krate: "redis",
         modules: &[],
-        files: &[("src/identity/store/redis.rs", "legacy's sessions in Redis")],
+        files: &[
+            ("src/identity/store/redis.rs", "legacy's sessions"),
+            (
+                "src/proxy/limits/shared.rs",
+                "rate limits that proxies count together",
+            ),
+        ],
     },
     Fence {
         krate: "pingora",

@@ -188,13 +188,13 @@ fn redis_keys(redis: &Redis) -> String {
 
 #[tokio::test]
 async fn sessions_in_redis_are_followed() {
-    let redis = Redis::new().await;
+    let redis = Redis::start().await;
     follows_a_visitor(&in_redis(&redis), |_| redis_keys(&redis)).await;
 }
 
 #[tokio::test]
 async fn a_redis_that_is_killed_does_not_forget_who_is_logged_in() {
-    let mut redis = Redis::new().await;
+    let mut redis = Redis::start().await;
     let application = Application::start(&in_redis(&redis)).await;
     let chain = application.chain(&redis_keys(&redis)).await;
     let known = Visitor::log_in(application.address(), "owner@corner.test").await;
@@ -216,7 +216,7 @@ async fn a_redis_that_is_killed_does_not_forget_who_is_logged_in() {
         "never seen before"
     );
 
-    redis.start().await;
+    redis.start_again().await;
     eventually("the emptied Redis is asked again", || async {
         let gone = resolve(&chain, &known).await == Err(Unresolved::UnknownSession);
         gone.then_some(())

@@ -1,81 +1,96 @@
-//! A Redis of a test's own, on a Unix socket, to stop and start at will.
+//! A Redis server of a test's own, on a socket that nobody else knows.
 //!
-//! Its own file, because no test may depend on a server that somebody else has started.
+//! Its own file, because everything that ficus keeps there is tested against the real one.
 
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::process::{Child, Command};
 
-use super::process::PATIENCE;
+use super::process::eventually;
 
+/// Dropped, it is killed, and what it held is gone.
 pub struct Redis {
+    server: Child,
     folder: TempDir,
-    running: Option<Running>,
-}
-
-struct Running {
-    child: Child,
-    /// Held open: a server that cannot print ends.
-    _printed: Lines<BufReader<ChildStdout>>,
 }
 
 impl Redis {
-    pub async fn new() -> Self {
+    pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
-        let mut redis = Self {
+        let redis = Self {
+            server: spawn(&folder),
             folder,
-            running: None,
         };
-        redis.start().await;
+        redis.until_up().await;
         redis
-    }
-
-    pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("redis.sock")
     }
 
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    /// Empty, as after a crash: it keeps nothing on disk.
-    pub async fn start(&mut self) {
-        let mut child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no"])
-            .arg("--unixsocket")
-            .arg(self.socket())
-            .arg("--dir")
-            .arg(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("redis-server runs (Debian: redis-server)");
-        let stdout = child.stdout.take().expect("its output");
-        let mut printed = BufReader::new(stdout).lines();
-        let is_ready = async {
-            while let Some(line) = printed.next_line().await.expect("its log") {
-                if line.contains("ready to accept connections") {
-                    return;
-                }
-            }
-            panic!("redis-server ended");
-        };
-        timeout(PATIENCE, is_ready).await.expect("redis is ready");
-        self.running = Some(Running {
-            child,
-            _printed: printed,
-        });
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
     }
 
-    pub async fn kill(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            running.child.kill().await.expect("redis ends");
-        }
+    pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.url()).expect("our own URL is good");
+        let connection = client.get_multiplexed_async_connection().await;
+        connection.expect("redis answers")
     }
+
+    /// Ends it as a power cut does.
+    pub async fn kill(&mut self) {
+        self.server.kill().await.expect("it ends");
+    }
+
+    /// Starts it again, on the same socket, with nothing in it.
+    pub async fn start_again(&mut self) {
+        self.server = spawn(&self.folder);
+        self.until_up().await;
+    }
+
+    /// Sends a signal by name: `STOP` makes it accept and never answer, until `CONT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.server.id().expect("the process runs").to_string();
+        let sent = std::process::Command::new("kill")
+            .args([format!("-{name}"), pid])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success(), "the signal is delivered");
+    }
+
+    async fn until_up(&self) {
+        eventually("redis answers", || async {
+            let client = redis::Client::open(self.url()).expect("our own URL is good");
+            let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+            let ping = redis::cmd("PING");
+            ping.query_async::<String>(&mut connection).await.ok()
+        })
+        .await;
+    }
+}
+
+fn spawn(folder: &TempDir) -> Child {
+    Command::new("redis-server")
+        .args([
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--unixsocket",
+        ])
+        .arg(folder.path().join("redis.sock"))
+        .arg("--dir")
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("redis-server runs; .ci/install installs it")
 }
