@@ -46,7 +46,9 @@ fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()>
         let capability = ctx.edge.capability(verdict.capability);
         fields.put(&X_FICUS_CAPABILITY, capability.header.clone())?;
         let place = verdict.upstream.map(|place| &ctx.edge.upstreams[place]);
-        if let Some(chosen) = place.filter(|upstream| !upstream.config.preserve_host) {
+        // An old client may name no host, and HTTP/1.1 towards the upstream must.
+        let unnamed = !fields.map().contains_key(&HOST);
+        if let Some(chosen) = place.filter(|it| unnamed || !it.config.preserve_host) {
             fields.put(&HOST, chosen.authority.clone())?;
         }
     }
