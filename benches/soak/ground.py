@@ -148,7 +148,7 @@ class Ground:
         """A file that a slow reader does not finish: the kernel's buffers must not hold it."""
         path = self.work / "large"
         if not path.exists():
-            path.write_bytes(b"0123456789abcdef" * (16 << 16))
+            path.write_bytes(b"0123456789abcdef" * (4 << 16))
             self.work.chmod(0o755)
         return path
 
