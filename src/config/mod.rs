@@ -17,6 +17,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod upstream;
 mod value;
 mod watch;
 
