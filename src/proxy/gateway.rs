@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::access_log::AccessLog;
 use super::context::Context;
+use super::door::connection::Connection;
 use super::edge::{Edge, Leads, caller};
 use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_id, is_request_id};
@@ -29,7 +30,9 @@ static X_FICUS_SERVED_BY: HeaderName = HeaderName::from_static("x-ficus-served-b
 static X_FICUS_DECISION: HeaderName = HeaderName::from_static("x-ficus-decision");
 static X_FICUS_DEBUG: HeaderName = HeaderName::from_static("x-ficus-debug");
 
-/// What pingora drives. Shared by every request, so nothing in it changes but through `edge` and `flags`.
+/// What pingora drives. Every worker has one, all share what it holds, so nothing in it changes but through `edge` and
+/// `flags`.
+#[derive(Clone)]
 pub struct Gateway {
     edge: Arc<ArcSwap<Edge>>,
     flags: Flags,
@@ -54,6 +57,11 @@ impl Gateway {
             metrics,
             access_log,
         }
+    }
+
+    /// What the configuration means, now and after each reload.
+    pub(super) fn edge(&self) -> Arc<ArcSwap<Edge>> {
+        Arc::clone(&self.edge)
     }
 
     /// The limits on a head, and the Host that everything else stands on.
@@ -204,10 +212,7 @@ impl ProxyHttp for Gateway {
 
     /// Refuses or decides.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        ctx.peer = session
-            .client_addr()
-            .and_then(|a| a.as_inet())
-            .map(|a| a.ip().to_canonical());
+        ctx.peer = Connection::of(session).map(|connection| connection.ip);
         ctx.trusted = ctx.peer.is_some_and(|peer| ctx.edge.is_trusted(peer));
         let handed = session
             .get_header(&X_REQUEST_ID)
@@ -288,6 +293,10 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if session.is_process_shutting_down() {
+            // Said with the answer, so that the client does not send the next request into a closing connection.
+            session.set_keepalive(None);
+        }
         // An interim answer comes before the end of the request, and is no reason to close the connection after it.
         let interim = response.status.is_informational();
         session.set_close_on_response_before_downstream_finish(!interim);
