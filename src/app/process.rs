@@ -31,6 +31,7 @@ use crate::proxy::access_log::AccessLog;
 use crate::proxy::door::Door;
 use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
+use crate::telemetry::traces::Tracer;
 use crate::telemetry::{AccessLog as AccessLogConfig, Metrics, SetFilter};
 use crate::{control, dashboard, db, engine};
 
@@ -75,13 +76,23 @@ impl Process {
         }
         let metrics = Arc::new(Metrics::new());
         metrics.revision.set(flags.revision().0);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let _entered = runtime.enter();
+        let tracer = match roles.contains(&Role::Proxy) {
+            true => Tracer::open(&config.telemetry.traces, &metrics)?,
+            false => None,
+        };
+        let tracer = tracer.map(|(tracer, exporter)| {
+            // Bounds: one batch at a time, `telemetry.traces.queue` requests, two seconds at the stop.
+            tasks.spawn(exporter.run(stop.clone()));
+            tracer
+        });
         let builder = EdgeBuilder {
             runtime: runtime.handle().clone(),
             metrics: Arc::clone(&metrics),
+            tracer: tracer.clone(),
         };
         let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config)?));
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let _entered = runtime.enter();
 
         let access_log = match roles.contains(&Role::Proxy) {
             true => config.telemetry.access_log.clone(),
@@ -94,7 +105,8 @@ impl Process {
                 flags.clone(),
                 Arc::clone(&metrics),
                 access_log.clone(),
-            );
+            )
+            .traced(tracer);
             Some(Door::bind(&config.proxy, gateway)?)
         } else {
             None

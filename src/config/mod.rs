@@ -16,6 +16,7 @@ mod section;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod typed;
 mod value;
 mod watch;

@@ -15,6 +15,7 @@ use super::access_log::{AccessLog, Line};
 use super::edge::{Edge, Verdict};
 use super::refusal::Refusal;
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::Trace;
 
 /// What is known of one request after each phase.
 pub struct Context {
@@ -33,6 +34,8 @@ pub struct Context {
     pub(super) refusal: Option<Refusal>,
     /// When a refusal was out: what is left of the request is read after it, and is not waited for.
     pub(super) refused_after: Option<Duration>,
+    /// `None`: the request is not recorded.
+    pub(super) trace: Option<Box<Trace>>,
     pub(super) attempts: u8,
     pub(super) body_bytes: u64,
     /// The bound of `body_bytes`, the route's or everybody's; 0 means none.
@@ -57,6 +60,7 @@ impl Context {
             verdict: None,
             refusal: None,
             refused_after: None,
+            trace: None,
             attempts: 0,
             body_bytes: 0,
         }

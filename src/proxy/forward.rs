@@ -11,6 +11,7 @@ use super::context::Context;
 use super::headers::{
     X_REQUEST_ID, fresh_id, is_ours, is_reserved, is_traceparent, trace_of, traceparent,
 };
+use super::trace::{TRACEPARENT, TRACESTATE};
 
 // Statics and not constants: their text then lives as long as the process, and pingora takes such text without a copy.
 static X_FICUS_TENANT: HeaderName = HeaderName::from_static("x-ficus-tenant");
@@ -19,7 +20,6 @@ static X_FICUS_REVISION: HeaderName = HeaderName::from_static("x-ficus-revision"
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Works on pingora's copy of the head, after the hop-by-hop fields are gone: what is set here reaches the upstream.
 pub fn dress(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -> Result<()> {
@@ -86,7 +86,14 @@ fn name_client(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -
 fn trace(upstream: &mut RequestHeader, ctx: &Context) -> Result<()> {
     let given = upstream.headers.get(&TRACEPARENT);
     let given = given.and_then(|v| v.to_str().ok());
-    if ctx.trusted && given.is_some_and(is_traceparent) {
+    let goes_on = ctx.trusted && given.is_some_and(is_traceparent);
+    if !goes_on {
+        upstream.remove_header(&TRACESTATE);
+    }
+    if let Some(trace) = &ctx.trace {
+        return upstream.insert_header(TRACEPARENT.as_str(), trace.traceparent());
+    }
+    if goes_on {
         return Ok(());
     }
     // The request's id is its trace id where it can be, so that one number finds both.

@@ -3,6 +3,7 @@
 //! Its own file, so that the order is seen on one page; what each phase does stands in the file that it calls.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::*;
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use prometheus_client::metrics::counter::Counter;
 
@@ -21,9 +23,11 @@ use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_id, is_request_id};
 use super::policy::check_length;
 use super::refusal::{Refusal, answered, refuse};
+use super::trace;
 use crate::flags::{Caller, Flags};
 use crate::identity::{Facts, Resolution, Unresolved, normalise_host};
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::Tracer;
 
 // Statics and not constants: see `forward`.
 static X_FICUS_SERVED_BY: HeaderName = HeaderName::from_static("x-ficus-served-by");
@@ -38,6 +42,8 @@ pub struct Gateway {
     flags: Flags,
     metrics: Arc<Metrics>,
     access_log: AccessLog,
+    /// `None`: traces are off.
+    tracer: Option<Tracer>,
     unresolved: [Counter; Unresolved::ALL.len()],
     refused: [Counter; Refusal::ALL.len()],
 }
@@ -56,7 +62,13 @@ impl Gateway {
             flags,
             metrics,
             access_log,
+            tracer: None,
         }
+    }
+
+    /// With spans of those requests that the tracer takes.
+    pub fn traced(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
     }
 
     /// What the configuration means, now and after each reload.
@@ -126,6 +138,8 @@ impl Gateway {
             ctx.host = host;
             return Err(Refusal::Misdirected);
         }
+        let asked = trace::mark(self.tracer.as_ref());
+        let mut followed = false;
         let identity = if edge.needs_tenant(target) {
             let identity = match edge.chain.resolve_now(&facts) {
                 Resolution::Done(identity) => identity,
@@ -139,6 +153,7 @@ impl Gateway {
         } else {
             None
         };
+        let named = trace::mark(self.tracer.as_ref());
         // Taken after the wait, and held until the decision is made: this is the request's one snapshot.
         let snapshot = self.flags.load();
         let verdict = match snapshot.as_deref() {
@@ -147,6 +162,10 @@ impl Gateway {
                 let caller = caller(snapshot, identity.as_ref());
                 if let Caller::Tenant(tenant) = caller {
                     ctx.tenant = Some(tenant.id.0);
+                    followed = self
+                        .tracer
+                        .as_ref()
+                        .is_some_and(|t| t.follows(tenant.id.0, tenant.slug.as_deref()));
                 }
                 edge.decide(target, Some(snapshot), caller)
             }
@@ -161,6 +180,13 @@ impl Gateway {
             .metrics
             .count_decision(decision.side, decision.reason);
         ctx.verdict = Some(verdict);
+        if let Some(tracer) = &self.tracer {
+            ctx.trace = trace::begin(tracer, &head.headers, ctx, followed);
+            if let Some(trace) = &mut ctx.trace {
+                trace.identity = asked.zip(named);
+                trace.decided = Some(Instant::now());
+            }
+        }
         Ok(())
     }
 
@@ -246,6 +272,9 @@ impl ProxyHttp for Gateway {
             );
         };
         ctx.attempts = ctx.attempts.saturating_add(1);
+        if let Some(trace) = &mut ctx.trace {
+            trace.attempt(&upstream.name);
+        }
         // A retry goes to the side of the decision: nothing here may send a request to the other one.
         let peer = match session.is_upgrade_req() {
             true => upstream.tunnel(),
@@ -303,6 +332,9 @@ impl ProxyHttp for Gateway {
         if interim && response.status.as_u16() != 101 {
             return Ok(());
         }
+        if let Some(trace) = &mut ctx.trace {
+            trace.answered(response.status.as_u16());
+        }
         // An old client reads chunks as the body itself. Without them the end of the connection ends the answer.
         if session.req_header().version == Version::HTTP_10 {
             response.remove_header(&header::TRANSFER_ENCODING);
@@ -326,13 +358,31 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let Some(trace) = &mut ctx.trace {
+            trace.connected(peer._address.as_inet().copied(), reused);
+        }
+        Ok(())
+    }
+
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Context,
         e: Box<Error>,
     ) -> Box<Error> {
+        if let Some(trace) = &mut ctx.trace {
+            trace.failed(peer._address.as_inet().copied(), e.etype().as_str());
+        }
         if let Some(upstream) = ctx.verdict.and_then(|v| v.upstream) {
             ctx.edge.count_connect_failure(upstream);
         }
@@ -385,6 +435,9 @@ impl ProxyHttp for Gateway {
         }
         if self.access_log.is_on() {
             ctx.write_line(&self.access_log, session, e, status, elapsed);
+        }
+        if let Some(tracer) = &self.tracer {
+            trace::finish(tracer, session, ctx, e, status, elapsed);
         }
     }
 }

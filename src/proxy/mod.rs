@@ -13,6 +13,7 @@ pub mod headers;
 pub mod policy;
 pub mod refusal;
 pub mod routes;
+mod trace;
 mod tunnel;
 pub mod upstream;
 

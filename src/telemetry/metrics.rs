@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,7 +13,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::histogram::Histogram;
+use super::exemplars;
+use super::histogram::{Exemplar, Histogram};
 use crate::flags::{Reason, Side};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,6 +74,8 @@ pub struct Metrics {
     pub config_reloads: Counter,
     pub config_refused: Counter,
     pub log_lines_dropped: Counter,
+    pub spans_sent: Counter,
+    pub spans_dropped: Counter,
     pub in_flight: Gauge,
 }
 
@@ -102,6 +106,8 @@ impl Metrics {
             config_reloads: Counter::default(),
             config_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
+            spans_sent: Counter::default(),
+            spans_dropped: Counter::default(),
             in_flight: Gauge::default(),
         };
         let r = &mut metrics.registry;
@@ -190,6 +196,16 @@ impl Metrics {
             metrics.log_lines_dropped.clone(),
         );
         r.register(
+            "spans_sent",
+            "Spans that the collector took",
+            metrics.spans_sent.clone(),
+        );
+        r.register(
+            "spans_dropped",
+            "Spans dropped because the queue was full or the collector did not take them",
+            metrics.spans_dropped.clone(),
+        );
+        r.register(
             "requests_in_flight",
             "Requests being answered now",
             metrics.in_flight.clone(),
@@ -206,6 +222,22 @@ impl Metrics {
             tracing::error!("a metric could not be written as text");
         }
         text
+    }
+
+    /// The same, with a recorded request beside each bucket that has one.
+    pub fn encode_with_exemplars(&self, snapshot_age: Option<std::time::Duration>) -> String {
+        let text = self.encode(snapshot_age);
+        exemplars::put_in(&text, "ficus_request_seconds_bucket", |labels| {
+            let side = [Side::Legacy, Side::Modern]
+                .into_iter()
+                .find(|s| s.as_str() == labels.of("side"))?;
+            let family = SideLabels {
+                capability: labels.of("capability").to_owned(),
+                side: side.as_str(),
+            };
+            let bound = labels.of("le").parse().ok()?;
+            self.request_seconds.get(&family)?.exemplar(bound)
+        })
     }
 
     pub fn count_rollback(&self, capability: &str, cause: &'static str) {
@@ -301,6 +333,19 @@ impl CapabilityMetrics {
         };
         side.by_status[usize::from(status)].get_or_init(make).inc();
         side.seconds.observe(seconds);
+    }
+
+    /// Remembers a counted answer that was recorded.
+    pub fn exemplify(&self, side: Side, seconds: f64, trace: u128) {
+        let side = match side {
+            Side::Legacy => &self.legacy,
+            Side::Modern => &self.modern,
+        };
+        side.seconds.exemplify(Exemplar {
+            trace,
+            seconds,
+            at: SystemTime::now(),
+        });
     }
 
     pub fn count_decision(&self, side: Side, reason: Reason) {

@@ -120,7 +120,10 @@ impl Trace {
 
     /// `00-{trace id}-{span id}-01` of W3C Trace Context, level 1: the upstream's parent is the span of this attempt.
     pub fn traceparent(&self) -> String {
-        let span = self.attempts.last().map_or(self.span, |attempt| attempt.span);
+        let span = self
+            .attempts
+            .last()
+            .map_or(self.span, |attempt| attempt.span);
         let mut text = String::with_capacity(55);
         // Writing into a String cannot fail.
         let _ = write!(text, "00-{:032x}-{span:016x}-01", self.id);

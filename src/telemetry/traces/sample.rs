@@ -77,7 +77,9 @@ mod tests {
     fn a_share_is_that_share_of_all_draws() {
         let taken = |per_million| {
             let draws = (0..100_000_u64).map(|n| (n * u64::from(u32::MAX) / 99_999) as u32);
-            draws.filter(|draw| sampling(per_million).takes(None, *draw)).count()
+            draws
+                .filter(|draw| sampling(per_million).takes(None, *draw))
+                .count()
         };
         assert!((999..=1001).contains(&taken(10_000)), "{}", taken(10_000));
         assert!((49_999..=50_001).contains(&taken(500_000)));
@@ -85,7 +87,11 @@ mod tests {
 
     #[test]
     fn a_parent_decides_for_us_whatever_our_share() {
-        let parent = |sampled| Parent { trace: 1, span: 1, sampled };
+        let parent = |sampled| Parent {
+            trace: 1,
+            span: 1,
+            sampled,
+        };
         assert!(sampling(0).takes(Some(&parent(true)), u32::MAX));
         assert!(!sampling(1_000_000).takes(Some(&parent(false)), 0));
     }

@@ -20,6 +20,7 @@ mod policies;
 mod refusals;
 mod retries;
 mod streaming;
+mod traces;
 mod transparency;
 mod upgrades;
 mod upstreams;
