@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::prelude::*;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -19,8 +20,9 @@ use super::access_log::AccessLog;
 use super::context::Context;
 use super::door::connection::Connection;
 use super::edge::{Edge, Leads, caller};
+use super::fields::change_response;
 use super::forward::dress;
-use super::headers::{X_REQUEST_ID, fresh_id, is_request_id};
+use super::headers::{X_REQUEST_ID, fresh_ids, is_request_id};
 use super::policy::check_length;
 use super::refusal::{Refusal, answered, refuse};
 use super::trace;
@@ -222,6 +224,9 @@ impl ProxyHttp for Gateway {
         Context::new(self.edge.load_full(), &self.metrics)
     }
 
+    /// None. pingora's own choice is one that compresses, which each request would ask whether it may.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
     /// Every deadline on the client's side that pingora leaves open.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let timeouts = &ctx.edge.timeouts;
@@ -243,10 +248,12 @@ impl ProxyHttp for Gateway {
         let handed = session
             .get_header(&X_REQUEST_ID)
             .filter(|id| ctx.trusted && id.to_str().is_ok_and(is_request_id));
-        ctx.request_id = match handed {
-            Some(id) => id.clone(),
-            None => HeaderValue::try_from(format!("{:032x}", fresh_id()))
-                .unwrap_or(HeaderValue::from_static("none")),
+        (ctx.request_id, ctx.traceparent) = match handed {
+            Some(id) => (id.clone(), None),
+            None => {
+                let (id, traceparent) = fresh_ids();
+                (id, Some(traceparent))
+            }
         };
         let checked = self.check_head(session, ctx);
         let decided = match checked {
@@ -335,27 +342,21 @@ impl ProxyHttp for Gateway {
         if let Some(trace) = &mut ctx.trace {
             trace.answered(response.status.as_u16());
         }
-        // An old client reads chunks as the body itself. Without them the end of the connection ends the answer.
-        if session.req_header().version == Version::HTTP_10 {
-            response.remove_header(&header::TRANSFER_ENCODING);
-        }
-        response.remove_header(&X_FICUS_DECISION);
-        if let Some(verdict) = ctx.verdict {
-            response.insert_header(
-                X_FICUS_SERVED_BY.as_str(),
-                HeaderValue::from_static(verdict.decision.side.as_str()),
-            )?;
-            if ctx.trusted && session.get_header(&X_FICUS_DEBUG).is_some() {
-                let capability = &ctx.edge.capability(verdict.capability).name;
-                let (reason, revision) = (verdict.decision.reason.as_str(), ctx.revision);
-                response.insert_header(
-                    X_FICUS_DECISION.as_str(),
-                    format!("capability={capability} reason={reason} revision={revision}"),
-                )?;
+        change_response(response, ctx.edge.keep_header_case, 4, |fields| {
+            // An old client reads chunks as the body itself. Without them the end of the connection ends the answer.
+            if session.req_header().version == Version::HTTP_10 {
+                fields.remove(&header::TRANSFER_ENCODING);
             }
-        }
-        response.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
-        Ok(())
+            fields.remove(&X_FICUS_DECISION);
+            if let Some(verdict) = ctx.verdict {
+                let side = verdict.decision.side.as_str();
+                fields.put(&X_FICUS_SERVED_BY, HeaderValue::from_static(side))?;
+                if ctx.trusted && session.get_header(&X_FICUS_DEBUG).is_some() {
+                    fields.put(&X_FICUS_DECISION, ctx.decision_text(verdict))?;
+                }
+            }
+            fields.put(&X_REQUEST_ID, ctx.request_id.clone())
+        })
     }
 
     async fn connected_to_upstream(

@@ -7,6 +7,7 @@ mod context;
 pub mod door;
 pub mod edge;
 pub mod explain;
+mod fields;
 mod forward;
 pub mod gateway;
 pub mod headers;
@@ -35,6 +36,8 @@ pub struct Config {
     pub threads: usize,
     /// How long a stopping proxy waits for requests in flight.
     pub drain: Duration,
+    /// Field names leave as they were spelt, and not in lower case.
+    pub keep_header_case: bool,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub upstreams: BTreeMap<String, Upstream>,

@@ -10,7 +10,7 @@ use pingora::prelude::*;
 use pingora::proxy::Session;
 
 use super::context::Context;
-use super::headers::{fresh_id, is_traceparent, trace_of};
+use super::headers::{fresh_trace, is_traceparent, trace_of};
 use super::refusal::Refusal;
 use crate::telemetry::traces::{Parent, Record, Trace, Tracer};
 
@@ -38,7 +38,7 @@ pub fn begin(
         return None;
     }
     // The request's id is its trace id where it can be, so that one number finds both.
-    let fresh = trace_of(ctx.request_id()).unwrap_or_else(fresh_id);
+    let fresh = trace_of(ctx.request_id()).unwrap_or_else(fresh_trace);
     Some(Box::new(Trace::begin(ctx.begun, parent.as_ref(), fresh)))
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Its own file, because this is all that tracing does while a request runs; spans are made of it elsewhere and later.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderValue;
 
 use super::Parent;
 
@@ -119,15 +120,12 @@ impl Trace {
     }
 
     /// `00-{trace id}-{span id}-01` of W3C Trace Context, level 1: the upstream's parent is the span of this attempt.
-    pub fn traceparent(&self) -> String {
-        let span = self
-            .attempts
-            .last()
-            .map_or(self.span, |attempt| attempt.span);
-        let mut text = String::with_capacity(55);
-        // Writing into a String cannot fail.
-        let _ = write!(text, "00-{:032x}-{span:016x}-01", self.id);
-        text
+    pub fn traceparent(&self) -> HeaderValue {
+        let last = self.attempts.last();
+        let span = last.map_or(self.span, |attempt| attempt.span);
+        let text = format!("00-{:032x}-{span:016x}-01", self.id);
+        // Hex digits and dashes are a value.
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none"))
     }
 }
 

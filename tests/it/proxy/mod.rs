@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::support::process::{Ficus, Setup, eventually};
 
+mod corpus;
 mod door;
 mod headers;
 mod observing;

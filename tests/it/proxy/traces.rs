@@ -30,7 +30,9 @@ fn passed_on(head: &Head) -> (String, String, String) {
 
 fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     let mut found = spans.iter().filter(|span| span.0.name == name);
-    let span = found.next().unwrap_or_else(|| panic!("no {name} in {spans:#?}"));
+    let span = found
+        .next()
+        .unwrap_or_else(|| panic!("no {name} in {spans:#?}"));
     assert!(found.next().is_none(), "{name} is there twice");
     span
 }
@@ -63,12 +65,22 @@ async fn a_recorded_request_is_a_tree_under_the_id_that_its_upstream_saw() {
     let (trace, parent, flags) = passed_on(&modern.next().await.head);
     let spans = collector.requests(1).await;
 
-    let (root, attempt) = (named(&spans, "proxy request"), named(&spans, "upstream request"));
-    assert_eq!(attempt.id(), parent, "the upstream's parent is the attempt's span");
+    let (root, attempt) = (
+        named(&spans, "proxy request"),
+        named(&spans, "upstream request"),
+    );
+    assert_eq!(
+        attempt.id(),
+        parent,
+        "the upstream's parent is the attempt's span"
+    );
     assert_eq!(flags, "01");
     assert_eq!(Some(&*trace), answer.head.get("x-request-id"));
     assert!(spans.iter().all(|span| span.trace() == trace));
-    assert_eq!((root.parent(), root.0.kind, attempt.0.kind), (String::new(), 2, 3));
+    assert_eq!(
+        (root.parent(), root.0.kind, attempt.0.kind),
+        (String::new(), 2, 3)
+    );
     for (name, parent) in [
         ("identity", root),
         ("decide", root),
@@ -106,7 +118,8 @@ async fn a_recorded_request_is_a_tree_under_the_id_that_its_upstream_saw() {
 #[tokio::test]
 async fn only_the_named_tenants_are_recorded_over_grpc_and_others_are_after_a_reload() {
     let mut collector = Collector::grpc().await;
-    let more = "sample = \"0%\"\ntenants = [\"bluebird\"]\nheaders = \"authorization: Bearer told\"";
+    let more =
+        "sample = \"0%\"\ntenants = [\"bluebird\"]\nheaders = \"authorization: Bearer told\"";
     let (ficus, mut legacy, mut modern) = two_tenants(&section(collector.address, more)).await;
     let dashboard = |tenant: &str| get("/dashboard", &format!("x-tenant-id: {tenant}\r\n"));
     ask(ficus.proxy, dashboard("3")).await;
@@ -123,7 +136,9 @@ async fn only_the_named_tenants_are_recorded_over_grpc_and_others_are_after_a_re
     std::fs::write(&ficus.config, text.replace("[\"bluebird\"]", "[\"3\"]")).expect("rewritten");
     eventually("the change is in force", || async {
         let metrics = ficus.metrics().await;
-        metrics.contains("ficus_config_reloads_total 1").then_some(())
+        metrics
+            .contains("ficus_config_reloads_total 1")
+            .then_some(())
     })
     .await;
     ask(ficus.proxy, dashboard("2")).await;
@@ -140,9 +155,8 @@ async fn only_the_named_tenants_are_recorded_over_grpc_and_others_are_after_a_re
 async fn a_sampled_flag_is_a_trusted_peers_to_give() {
     let mut collector = Collector::http().await;
     let more = section(collector.address, "protocol = \"http\"\nsample = \"0%\"");
-    let given = |flags| {
-        format!("traceparent: 00-{TRACE}-b7ad6b7169203331-{flags}\r\ntracestate: a=b\r\n")
-    };
+    let given =
+        |flags| format!("traceparent: 00-{TRACE}-b7ad6b7169203331-{flags}\r\ntracestate: a=b\r\n");
     let (legacy, mut asked) = recorder(FINE).await;
 
     let stranger = in_front_of(legacy, &more).await;
@@ -155,16 +169,25 @@ async fn a_sampled_flag_is_a_trusted_peers_to_give() {
     let trusting = in_front_of(legacy, &format!("{TRUSTING}{more}")).await;
     ask(trusting.proxy, get("/unsampled", &given("00"))).await;
     let got = asked.next().await.head;
-    assert_eq!(got.get("traceparent"), Some(&*format!("00-{TRACE}-b7ad6b7169203331-00")));
+    assert_eq!(
+        got.get("traceparent"),
+        Some(&*format!("00-{TRACE}-b7ad6b7169203331-00"))
+    );
     ask(trusting.proxy, get("/sampled", &given("01"))).await;
     let got = asked.next().await.head;
     assert_eq!(got.get("tracestate"), Some("a=b"));
     let spans = collector.requests(1).await;
     let root = named(&spans, "proxy request");
     assert_eq!(root.get("url.path").as_deref(), Some("/sampled"));
-    assert_eq!((root.trace(), root.parent()), (TRACE.into(), "b7ad6b7169203331".into()));
+    assert_eq!(
+        (root.trace(), root.parent()),
+        (TRACE.into(), "b7ad6b7169203331".into())
+    );
     // A load balancer's own address; a client's would not be told.
-    assert_eq!(root.get("network.peer.address").as_deref(), Some("127.0.0.1"));
+    assert_eq!(
+        root.get("network.peer.address").as_deref(),
+        Some("127.0.0.1")
+    );
     let attempt = named(&spans, "upstream request");
     let expected = (TRACE.to_owned(), attempt.id(), "01".to_owned());
     assert_eq!(passed_on(&got), expected);
@@ -177,9 +200,15 @@ async fn what_goes_wrong_is_an_error_of_its_span_and_a_clients_fault_is_none() {
     let ficus = in_front_of(dead_port(), &more).await;
     assert_eq!(ask(ficus.proxy, get("/", "")).await.head.status(), 502);
     let spans = collector.requests(1).await;
-    let (root, attempt) = (named(&spans, "proxy request"), named(&spans, "upstream request"));
+    let (root, attempt) = (
+        named(&spans, "proxy request"),
+        named(&spans, "upstream request"),
+    );
     assert!(root.is_error() && attempt.is_error());
-    assert_eq!(root.get("http.response.status_code").as_deref(), Some("502"));
+    assert_eq!(
+        root.get("http.response.status_code").as_deref(),
+        Some("502")
+    );
     assert_eq!(root.get("error.type").as_deref(), Some("unreachable"));
     assert!(!root.keys().contains(&"network.peer.address"));
 
@@ -236,7 +265,9 @@ async fn nobody_notices(collector: SocketAddr, protocol: &str) {
     let mut client = Wire::connect(ficus.proxy).await;
     let dropped = || async {
         let metrics = ficus.metrics().await;
-        let line = metrics.lines().find_map(|line| line.strip_prefix("ficus_spans_dropped_total "));
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("ficus_spans_dropped_total "));
         line.expect("the counter").parse::<u64>().expect("a number")
     };
     // Two batches at least have failed: what is said once would be said twice.
@@ -248,12 +279,19 @@ async fn nobody_notices(collector: SocketAddr, protocol: &str) {
         (before > 200).then_some(())
     })
     .await;
-    let said = ficus.log().matches("spans do not reach the collector").count();
+    let said = ficus
+        .log()
+        .matches("spans do not reach the collector")
+        .count();
     assert_eq!(said, 1, "{}", ficus.log());
     let begun = Instant::now();
     ficus.signal("TERM");
     assert_eq!(ficus.wait().await, Some(0), "{}", ficus.log());
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -280,7 +318,10 @@ async fn the_last_spans_are_sent_at_the_stop() {
     ficus.signal("TERM");
     assert_eq!(ficus.wait().await, Some(0));
     let spans = collector.requests(1).await;
-    assert_eq!(named(&spans, "proxy request").get("url.path").as_deref(), Some("/last"));
+    assert_eq!(
+        named(&spans, "proxy request").get("url.path").as_deref(),
+        Some("/last")
+    );
 }
 
 #[tokio::test]
@@ -289,13 +330,25 @@ async fn a_recorded_request_is_an_exemplar_for_who_asks_for_openmetrics() {
     let more = section(collector.address, "sample = \"0%\"\ntenants = [\"2\"]");
     let (ficus, _legacy, mut modern) = two_tenants(&more).await;
     for tenant in [3, 2] {
-        ask(ficus.proxy, get("/dashboard", &format!("x-tenant-id: {tenant}\r\n"))).await;
+        ask(
+            ficus.proxy,
+            get("/dashboard", &format!("x-tenant-id: {tenant}\r\n")),
+        )
+        .await;
     }
     let (trace, _, _) = passed_on(&modern.next().await.head);
     let scrape = || async {
         let ask = client().get(ficus.admin_url("/metrics"));
-        let ask = ask.header("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
-        ask.send().await.expect("metrics").text().await.expect("text")
+        let ask = ask.header(
+            "accept",
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+        );
+        ask.send()
+            .await
+            .expect("metrics")
+            .text()
+            .await
+            .expect("text")
     };
     let text = eventually("both are counted", || async {
         let text = scrape().await;

@@ -73,7 +73,10 @@ impl Span {
     }
 
     pub fn is_error(&self) -> bool {
-        self.0.status.as_ref().is_some_and(|status| status.code == 2)
+        self.0
+            .status
+            .as_ref()
+            .is_some_and(|status| status.code == 2)
     }
 }
 
@@ -130,7 +133,8 @@ impl Collector {
                 let resource = of_resource.resource.unwrap_or_default();
                 self.service = value(&resource.attributes, "service.name");
                 let scopes = of_resource.scope_spans.into_iter();
-                self.seen.extend(scopes.flat_map(|scope| scope.spans).map(Span));
+                self.seen
+                    .extend(scopes.flat_map(|scope| scope.spans).map(Span));
             }
         }
         self.seen.clone()

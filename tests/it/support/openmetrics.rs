@@ -47,7 +47,8 @@ pub fn read(text: &str) -> Result<Vec<Sample>, String> {
         }
         let sample = sample(line).ok_or_else(|| format!("no sample: {line}"))?;
         if let Some(exemplar) = &sample.exemplar {
-            let size = |(name, value): &(String, String)| name.chars().count() + value.chars().count();
+            let size =
+                |(name, value): &(String, String)| name.chars().count() + value.chars().count();
             let family = sample.name.strip_suffix("_bucket").unwrap_or_default();
             let bound: Option<f64> = sample.label("le").and_then(|le| le.parse().ok());
             let allowed = kinds.get(family).is_some_and(|kind| kind == "histogram")
@@ -76,7 +77,14 @@ fn sample(line: &str) -> Option<Sample> {
         Some((numbers, rest)) => {
             let (labels, rest) = self::labels(rest)?;
             let (value, time) = numbers_of(rest.strip_prefix(' ')?)?;
-            (numbers, Some(Exemplar { labels, value, time }))
+            (
+                numbers,
+                Some(Exemplar {
+                    labels,
+                    value,
+                    time,
+                }),
+            )
         }
     };
     let (value, _) = numbers_of(numbers)?;
