@@ -185,7 +185,7 @@ impl Gateway {
         if let Some(tracer) = &self.tracer {
             ctx.trace = trace::begin(tracer, &head.headers, ctx, followed);
             if let Some(trace) = &mut ctx.trace {
-                trace.identity = asked.zip(named);
+                trace.identity = asked.zip(named).filter(|_| edge.needs_tenant(target));
                 trace.decided = Some(Instant::now());
             }
         }

@@ -96,3 +96,50 @@ impl Tracer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use super::*;
+
+    fn record() -> Box<Record> {
+        Box::new(Record {
+            trace: Trace::begin(Instant::now(), None, 1),
+            took: Duration::ZERO,
+            ended: SystemTime::now(),
+            request_id: String::new(),
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            host: None,
+            scheme: "http",
+            peer: None,
+            status: None,
+            error: None,
+            tenant: None,
+            identity: "none",
+            capability: "none".to_owned(),
+            side: None,
+            reason: "none",
+            revision: 0,
+        })
+    }
+
+    #[test]
+    fn what_finds_the_queue_full_is_counted_by_its_spans_and_nobody_waits() {
+        let (queue, waiting) = mpsc::channel(1);
+        let tracer = Tracer {
+            sampling: Arc::new(ArcSwap::from_pointee(Sampling::default())),
+            queue,
+            dropped: Counter::default(),
+        };
+        let mut with_an_attempt = record();
+        with_an_attempt.trace.attempt("legacy");
+        tracer.submit(record());
+        tracer.submit(with_an_attempt);
+        assert_eq!(tracer.dropped.get(), 2);
+        drop(waiting);
+        tracer.submit(record());
+        assert_eq!(tracer.dropped.get(), 3);
+    }
+}
