@@ -76,6 +76,7 @@ pub struct Metrics {
     pub log_lines_dropped: Counter,
     pub spans_sent: Counter,
     pub spans_dropped: Counter,
+    pub rate_limits_forgotten: Counter,
     pub in_flight: Gauge,
 }
 
@@ -108,6 +109,7 @@ impl Metrics {
             log_lines_dropped: Counter::default(),
             spans_sent: Counter::default(),
             spans_dropped: Counter::default(),
+            rate_limits_forgotten: Counter::default(),
             in_flight: Gauge::default(),
         };
         let r = &mut metrics.registry;
@@ -204,6 +206,11 @@ impl Metrics {
             "spans_dropped",
             "Spans dropped because the queue was full or the collector did not take them",
             metrics.spans_dropped.clone(),
+        );
+        r.register(
+            "rate_limits_forgotten",
+            "Rate-limit counters in use that made room for others",
+            metrics.rate_limits_forgotten.clone(),
         );
         r.register(
             "requests_in_flight",

@@ -91,7 +91,8 @@ pub const FENCES: [Fence; 6] = [
         krate: "axum",
         modules: &["control", "dashboard", "engine", "modern"],
         files: &[
-            ("src/app/process.rs", "it puts the routers on their ports"),
+            ("src/app/process.rs", "it has the routers served"),
+            ("src/app/listeners.rs", "it puts the routers on their ports"),
             (
                 "src/cli/",
                 "the API's methods and types, and its router for --direct",
