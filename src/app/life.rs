@@ -54,15 +54,17 @@ impl Process {
             }
             let offer = self.offer()?;
             supervisor::tell_ready();
-            let taken = until_taken(offer.as_ref());
-            tokio::pin!(taken);
-            let successor = loop {
-                tokio::select! {
-                    pid = &mut taken => break Some(pid),
-                    _ = term.recv() => break None,
-                    _ = int.recv() => break None,
-                    _ = quit.recv() => self.start_successor(),
-                    () = ended.cancelled(), if has_door => anyhow::bail!("the proxy ended by itself"),
+            let successor = {
+                let taken = until_taken(offer.as_ref());
+                tokio::pin!(taken);
+                loop {
+                    tokio::select! {
+                        pid = &mut taken => break Some(pid),
+                        _ = term.recv() => break None,
+                        _ = int.recv() => break None,
+                        _ = quit.recv() => self.start_successor(),
+                        () = ended.cancelled(), if has_door => anyhow::bail!("the proxy ended by itself"),
+                    }
                 }
             };
             match successor {
@@ -73,6 +75,8 @@ impl Process {
                     self.stop.cancel();
                 }
                 None => {
+                    // With these open the kernel would go on taking connections that nobody answers.
+                    drop(offer);
                     supervisor::tell_stopping();
                     tracing::info!("stopping: no new connections; waiting for the requests in flight");
                 }

@@ -104,10 +104,10 @@ impl Process {
             runtime: runtime.handle().clone(),
             metrics: Arc::clone(&metrics),
             tracer: tracer.clone(),
-            limiter: Arc::new(Limiter::new(
-                &config.proxy.rate_limit,
-                metrics.rate_limits_forgotten.clone(),
-            )),
+            limiter: Arc::new(
+                Limiter::new(&config.proxy.rate_limit, runtime.handle(), &metrics)
+                    .map_err(anyhow::Error::msg)?,
+            ),
         };
         let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config)?));
         let mut sockets = Sockets {

@@ -77,6 +77,7 @@ pub struct Metrics {
     pub spans_sent: Counter,
     pub spans_dropped: Counter,
     pub rate_limits_forgotten: Counter,
+    pub rate_limits_counted_alone: Counter,
     pub in_flight: Gauge,
 }
 
@@ -110,6 +111,7 @@ impl Metrics {
             spans_sent: Counter::default(),
             spans_dropped: Counter::default(),
             rate_limits_forgotten: Counter::default(),
+            rate_limits_counted_alone: Counter::default(),
             in_flight: Gauge::default(),
         };
         let r = &mut metrics.registry;
@@ -206,6 +208,11 @@ impl Metrics {
             "spans_dropped",
             "Spans dropped because the queue was full or the collector did not take them",
             metrics.spans_dropped.clone(),
+        );
+        r.register(
+            "rate_limits_counted_alone",
+            "Requests counted by this process alone since Redis did not answer in time",
+            metrics.rate_limits_counted_alone.clone(),
         );
         r.register(
             "rate_limits_forgotten",

@@ -14,7 +14,11 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     ("telemetry", &["flags", "ids", "secret"]),
     // db: the connection to legacy's own sessions.
     ("identity", &["db", "ids", "secret"]),
-    ("proxy", &["flags", "identity", "ids", "telemetry"]),
+    // secret: the URL of the Redis in which proxies count together.
+    (
+        "proxy",
+        &["flags", "identity", "ids", "secret", "telemetry"],
+    ),
     ("db", &["secret"]),
     ("rollout", &["flags", "ids"]),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
@@ -73,13 +77,21 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
 ];
 
 /// Dependencies that live behind few modules, or behind single files of others; each file with its reason.
-pub const FENCES: [Fence; 6] = [
+pub const FENCES: [Fence; 7] = [
     Fence {
         krate: "opentelemetry",
         modules: &[],
         files: &[(
             "src/telemetry/traces/",
             "spans are made and sent here; everybody else sets marks",
+        )],
+    },
+    Fence {
+        krate: "redis",
+        modules: &[],
+        files: &[(
+            "src/proxy/limits/shared.rs",
+            "rate limits that proxies count together",
         )],
     },
     Fence {

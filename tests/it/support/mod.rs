@@ -14,5 +14,6 @@ mod database;
 pub mod modern;
 pub mod openmetrics;
 pub mod process;
+pub mod redis;
 
 pub use database::{Cluster, Database, scratch_folder, shared_server};
