@@ -48,9 +48,13 @@ impl Histogram {
     }
 
     /// Remembers an observed request by its trace.
-    pub fn exemplify(&self, exemplar: Exemplar) {
-        let cell = BOUNDS.partition_point(|bound| *bound < exemplar.seconds);
-        self.0.exemplars[cell].store(Some(Arc::new(exemplar)));
+    pub fn exemplify(&self, seconds: f64, trace: u128) {
+        let cell = BOUNDS.partition_point(|bound| *bound < seconds);
+        self.0.exemplars[cell].store(Some(Arc::new(Exemplar {
+            trace,
+            seconds,
+            at: SystemTime::now(),
+        })));
     }
 
     /// Of the bucket up to `bound`, infinity for the last.

@@ -1,11 +1,9 @@
 //! Every metric, declared once, as handles that are resolved before they are needed.
 //!
-//! Its own file, because names of metrics are a contract with dashboards and alert rules: they stand here and
-//! nowhere else. Counting takes an atomic add and no lock.
+//! Its own file: names of metrics are a contract with dashboards and alert rules. Counting takes an atomic add, no lock.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
-use std::time::SystemTime;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -14,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::exemplars;
-use super::histogram::{Exemplar, Histogram};
+use super::histogram::Histogram;
 use crate::flags::{Reason, Side};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -334,10 +332,7 @@ struct SideMetrics {
 impl CapabilityMetrics {
     /// Counts an answer. `None`: the client went away before there was a status.
     pub fn count(&self, side: Side, status: Option<u16>, seconds: f64) {
-        let side = match side {
-            Side::Legacy => &self.legacy,
-            Side::Modern => &self.modern,
-        };
+        let side = self.side(side);
         let status = status.filter(|s| usize::from(*s) < STATUSES).unwrap_or(0);
         let make = || {
             side.requests.get_or_create_owned(&RequestLabels {
@@ -349,17 +344,16 @@ impl CapabilityMetrics {
         side.seconds.observe(seconds);
     }
 
-    /// Remembers a counted answer that was recorded.
-    pub fn exemplify(&self, side: Side, seconds: f64, trace: u128) {
-        let side = match side {
+    fn side(&self, side: Side) -> &SideMetrics {
+        match side {
             Side::Legacy => &self.legacy,
             Side::Modern => &self.modern,
-        };
-        side.seconds.exemplify(Exemplar {
-            trace,
-            seconds,
-            at: SystemTime::now(),
-        });
+        }
+    }
+
+    /// Remembers a counted answer that was recorded.
+    pub fn exemplify(&self, side: Side, seconds: f64, trace: u128) {
+        self.side(side).seconds.exemplify(seconds, trace);
     }
 
     pub fn count_decision(&self, side: Side, reason: Reason) {
