@@ -18,6 +18,7 @@ mod tenant;
 mod tests;
 mod traces;
 mod typed;
+mod upstream;
 mod value;
 mod watch;
 

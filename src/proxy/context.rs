@@ -13,8 +13,10 @@ use pingora::proxy::Session;
 
 use super::access_log::{AccessLog, Line};
 use super::edge::{Edge, Verdict};
+use super::in_flight::Places;
 use super::limits::rule::Allowance;
 use super::refusal::Refusal;
+use super::upstream::journey::Journey;
 use crate::telemetry::Metrics;
 use crate::telemetry::traces::Trace;
 
@@ -45,7 +47,9 @@ pub struct Context {
     pub(super) refused_after: Option<Duration>,
     /// `None`: the request is not recorded.
     pub(super) trace: Option<Box<Trace>>,
-    pub(super) attempts: u8,
+    /// Given back when the request is over, however it ends.
+    pub(super) places: Places,
+    pub(super) journey: Journey,
     pub(super) body_bytes: u64,
     /// The bound of `body_bytes`, the route's or everybody's; 0 means none.
     pub(super) body_limit: u64,
@@ -74,7 +78,8 @@ impl Context {
             refusal: None,
             refused_after: None,
             trace: None,
-            attempts: 0,
+            places: Places::default(),
+            journey: Journey::begin(),
             body_bytes: 0,
         }
     }
@@ -121,7 +126,7 @@ impl Context {
             tenant: self.tenant,
             identity: self.tenant.map(|_| self.identity),
             capability: verdict.map_or("none", |v| &self.edge.capability(v.capability).name),
-            side: verdict.map(|v| v.decision.side.as_str()),
+            side: verdict.map(|v| self.journey.side(v).as_str()),
             reason: verdict.map_or_else(
                 || match self.preflight {
                     true => "preflight",
@@ -130,10 +135,11 @@ impl Context {
                 |v| v.decision.reason.as_str(),
             ),
             revision: self.revision,
+            fallback: self.journey.fallback(),
             upstream: verdict
-                .and_then(|v| v.upstream)
+                .and_then(|v| self.journey.upstream(v))
                 .map(|place| self.edge.upstreams[place].name.as_str()),
-            attempts: self.attempts,
+            attempts: self.journey.attempts,
             error: error.as_deref(),
         });
     }

@@ -61,7 +61,7 @@ pub fn finish(
     let verdict = ctx.verdict.as_ref();
     if let Some(verdict) = verdict {
         let metrics = &ctx.edge.capability(verdict.capability).metrics;
-        metrics.exemplify(verdict.decision.side, took.as_secs_f64(), trace.id);
+        metrics.exemplify(ctx.journey.side(verdict), took.as_secs_f64(), trace.id);
     }
     let path = String::from_utf8_lossy(head.raw_path());
     let error = match (ctx.refusal, e) {
@@ -86,7 +86,7 @@ pub fn finish(
         capability: verdict
             .map_or("none", |v| &ctx.edge.capability(v.capability).name)
             .to_owned(),
-        side: verdict.map(|v| v.decision.side.as_str()),
+        side: verdict.map(|v| ctx.journey.side(v).as_str()),
         reason: verdict.map_or_else(
             || ctx.refusal.map_or("none", Refusal::as_str),
             |v| v.decision.reason.as_str(),

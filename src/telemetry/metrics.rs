@@ -13,6 +13,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::exemplars;
 use super::histogram::Histogram;
+use super::traces::SpanCounters;
+use super::upstream::{UpstreamFamilies, UpstreamMetrics};
 use crate::flags::{Reason, Side};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,9 +49,9 @@ struct ReasonLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FailureLabels {
-    upstream: String,
-    kind: &'static str,
+struct FallbackLabels {
+    capability: String,
+    cause: &'static str,
 }
 
 /// Every metric of the process.
@@ -61,7 +63,8 @@ pub struct Metrics {
     rollbacks: Family<RollbackLabels, Counter>,
     unresolved: Family<ReasonLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
-    upstream_failures: Family<FailureLabels, Counter>,
+    upstream: UpstreamFamilies,
+    fallbacks: Family<FallbackLabels, Counter>,
     snapshot_age: Gauge<f64, AtomicU64>,
     pub revision: Gauge,
     pub tenants: Gauge,
@@ -72,8 +75,7 @@ pub struct Metrics {
     pub config_reloads: Counter,
     pub config_refused: Counter,
     pub log_lines_dropped: Counter,
-    pub spans_sent: Counter,
-    pub spans_dropped: Counter,
+    pub spans: SpanCounters,
     pub rate_limits_forgotten: Counter,
     pub rate_limits_counted_alone: Counter,
     pub in_flight: Gauge,
@@ -95,7 +97,8 @@ impl Metrics {
             rollbacks: Family::default(),
             unresolved: Family::default(),
             refused: Family::default(),
-            upstream_failures: Family::default(),
+            upstream: UpstreamFamilies::default(),
+            fallbacks: Family::default(),
             snapshot_age: Gauge::default(),
             revision: Gauge::default(),
             tenants: Gauge::default(),
@@ -106,8 +109,7 @@ impl Metrics {
             config_reloads: Counter::default(),
             config_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
-            spans_sent: Counter::default(),
-            spans_dropped: Counter::default(),
+            spans: SpanCounters::default(),
             rate_limits_forgotten: Counter::default(),
             rate_limits_counted_alone: Counter::default(),
             in_flight: Gauge::default(),
@@ -140,10 +142,11 @@ impl Metrics {
             "Requests that ficus itself refused, by reason",
             metrics.refused.clone(),
         );
+        metrics.upstream.register(r);
         r.register(
-            "upstream_failures",
-            "Attempts that an upstream failed",
-            metrics.upstream_failures.clone(),
+            "fallbacks",
+            "Requests that legacy answered in modern's place, by cause",
+            metrics.fallbacks.clone(),
         );
         r.register_with_unit(
             "snapshot_age",
@@ -197,16 +200,7 @@ impl Metrics {
             "Access-log lines dropped because the writer could not keep up",
             metrics.log_lines_dropped.clone(),
         );
-        r.register(
-            "spans_sent",
-            "Spans that the collector took",
-            metrics.spans_sent.clone(),
-        );
-        r.register(
-            "spans_dropped",
-            "Spans dropped because the queue was full or the collector did not take them",
-            metrics.spans_dropped.clone(),
-        );
+        metrics.spans.register(r);
         r.register(
             "rate_limits_counted_alone",
             "Requests counted by this process alone since Redis did not answer in time",
@@ -302,10 +296,15 @@ impl Metrics {
         self.refused.get_or_create_owned(&ReasonLabels { reason })
     }
 
-    pub fn upstream_failure(&self, upstream: &str, kind: &'static str) -> Counter {
-        self.upstream_failures.get_or_create_owned(&FailureLabels {
-            upstream: upstream.to_owned(),
-            kind,
+    /// The handles of one upstream; `kinds` are those of its failures.
+    pub fn upstream(&self, upstream: &str, kinds: &[&'static str]) -> UpstreamMetrics {
+        self.upstream.of(upstream, kinds)
+    }
+
+    pub fn fallback(&self, capability: &str, cause: &'static str) -> Counter {
+        self.fallbacks.get_or_create_owned(&FallbackLabels {
+            capability: capability.to_owned(),
+            cause,
         })
     }
 }

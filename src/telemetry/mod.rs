@@ -6,6 +6,7 @@ mod exemplars;
 mod histogram;
 mod metrics;
 pub mod traces;
+mod upstream;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use histogram::Histogram;
 pub use metrics::{CapabilityMetrics, Metrics};
+pub use upstream::UpstreamMetrics;
 
 /// What `[telemetry]` says.
 #[derive(Clone, Debug, PartialEq)]

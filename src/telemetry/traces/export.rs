@@ -88,8 +88,8 @@ impl Exporter {
             waiting,
             collector,
             timeout: config.timeout,
-            sent: metrics.spans_sent.clone(),
-            dropped: metrics.spans_dropped.clone(),
+            sent: metrics.spans.sent.clone(),
+            dropped: metrics.spans.dropped.clone(),
             failing: false,
         })
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
 pub use export::Exporter;
@@ -48,6 +49,22 @@ pub enum Protocol {
     Http,
 }
 
+/// What became of the spans.
+#[derive(Clone, Default)]
+pub struct SpanCounters {
+    pub sent: Counter,
+    pub dropped: Counter,
+}
+
+impl SpanCounters {
+    pub fn register(&self, registry: &mut Registry) {
+        let sent = "Spans that the collector took";
+        registry.register("spans_sent", sent, self.sent.clone());
+        let dropped = "Spans lost to a full queue or to a collector that did not take them";
+        registry.register("spans_dropped", dropped, self.dropped.clone());
+    }
+}
+
 /// The requests' end of the traces. Clones share one queue. There is none where traces are off.
 #[derive(Clone)]
 pub struct Tracer {
@@ -66,7 +83,7 @@ impl Tracer {
         let tracer = Self {
             sampling: Arc::new(ArcSwap::from_pointee(Sampling::of(config))),
             queue,
-            dropped: metrics.spans_dropped.clone(),
+            dropped: metrics.spans.dropped.clone(),
         };
         let exporter = Exporter::connect(config, endpoint, waiting, metrics)?;
         Ok(Some((tracer, exporter)))
