@@ -132,7 +132,7 @@ impl Gateway {
         ctx.policy = leads.policy;
         if is_preflight {
             check_origin(&head.headers, ctx)?;
-            take(&head.headers, ctx, Known::default(), true).await?;
+            Box::pin(take(&head.headers, ctx, Known::default(), true)).await?;
             return Ok(true);
         }
         let policy = leads.policy.map(|place| edge.policy(place));
@@ -168,7 +168,8 @@ impl Gateway {
         };
         let found = trace::mark(self.tracer.as_ref());
         if policy.is_some_and(|policy| policy.rate_limit.is_some()) {
-            take_for(&self.flags, &head.headers, ctx, identity.as_ref()).await?;
+            // In a box: a request without a limit carries nothing of it.
+            Box::pin(take_for(&self.flags, &head.headers, ctx, identity.as_ref())).await?;
         }
         let named = identity.as_ref().and_then(|i| i.tenant.as_ref());
         // Taken after the wait, and held until the decision is made: this is the request's one snapshot.
