@@ -77,6 +77,8 @@ impl Process {
                     self.stop.cancel();
                 }
                 None => {
+                    // With these open the kernel would go on taking connections that nobody answers.
+                    drop(offer);
                     supervisor::tell_stopping();
                     tracing::info!("stopping: no new connections; waiting for the requests in flight");
                 }

@@ -29,6 +29,7 @@ use crate::proxy::door::Door;
 use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::limits::Limiter;
+use crate::telemetry::traces::Tracer;
 use crate::telemetry::{AccessLog as AccessLogConfig, Metrics, SetFilter};
 use crate::{control, dashboard, db, engine};
 
@@ -88,17 +89,27 @@ impl Process {
         }
         let metrics = Arc::new(Metrics::new());
         metrics.revision.set(flags.revision().0);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let _entered = runtime.enter();
+        let tracer = match roles.contains(&Role::Proxy) {
+            true => Tracer::open(&config.telemetry.traces, &metrics)?,
+            false => None,
+        };
+        let tracer = tracer.map(|(tracer, exporter)| {
+            // Bounds: one batch at a time, `telemetry.traces.queue` requests, two seconds at the stop.
+            tasks.spawn(exporter.run(stop.clone()));
+            tracer
+        });
         let builder = EdgeBuilder {
             runtime: runtime.handle().clone(),
             metrics: Arc::clone(&metrics),
+            tracer: tracer.clone(),
             limiter: Arc::new(
                 Limiter::new(&config.proxy.rate_limit, runtime.handle(), &metrics)
                     .map_err(anyhow::Error::msg)?,
             ),
         };
         let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config, None)?));
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let _entered = runtime.enter();
         let mut sockets = Sockets {
             inherited: descent.inherited.as_mut(),
             shared: vec![(LOCK.to_owned(), descent.lock.try_clone()?.into())],
@@ -115,7 +126,8 @@ impl Process {
                 flags.clone(),
                 Arc::clone(&metrics),
                 access_log.clone(),
-            );
+            )
+            .traced(tracer);
             Some(Door::bind(&config.proxy, gateway, |address| {
                 sockets.inherit("proxy.listen", address)
             })?)

@@ -17,6 +17,7 @@ use crate::flags::Effect;
 use crate::identity::{Chain, store};
 use crate::proxy::{edge::Edge, limits::Limiter};
 use crate::rollout::{self, Author, Source as ChangeSource, Terms};
+use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Metrics, SetFilter};
 
 /// Between two looks after the database, when nothing changes.
@@ -28,6 +29,7 @@ const RETRY_TENDING: Duration = Duration::from_secs(2);
 pub(super) struct EdgeBuilder {
     pub(super) runtime: Handle,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tracer: Option<Tracer>,
     /// One for the life of the process, so that a reload gives nobody a fresh limit.
     pub(super) limiter: Arc<Limiter>,
 }
@@ -92,6 +94,9 @@ pub(super) async fn reload(
         fresh.tend(&builder.runtime);
         if let Err(e) = set_filter(&config.telemetry.log) {
             tracing::error!(error = %e, "telemetry.log is not applied");
+        }
+        if let Some(tracer) = &builder.tracer {
+            tracer.resample(&config.telemetry.traces);
         }
         for key in needs_restart(&in_force, &config) {
             tracing::warn!(key, "this change takes effect at the next start");

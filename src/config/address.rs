@@ -103,6 +103,13 @@ pub fn public_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// Where a trace collector listens.
+pub fn collector_url(text: &str) -> Result<String, String> {
+    public_url(text).map_err(|_| {
+        r#"expected a URL without user and query such as "http://127.0.0.1:4317""#.to_owned()
+    })
+}
+
 /// A URL that a PostgreSQL client takes. Only its form: what it leads to, `ficus check` tries.
 pub fn database_url(text: &str) -> Result<(), String> {
     let rest = text

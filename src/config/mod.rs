@@ -18,6 +18,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod traces;
 mod typed;
 mod upstream;
 mod value;

@@ -68,11 +68,13 @@ pub fn read_telemetry(mut section: Section<'_, '_>) -> Option<telemetry::Config>
     let log = section.text("log", value::log_filter);
     let format = section.word("format", &[("json", Format::Json), ("text", Format::Text)]);
     let access_log = section.text("access_log", access_log);
+    let traces = super::traces::read(section.section("traces"));
     section.finish();
     Some(telemetry::Config {
         log: log?,
         format: format?,
         access_log: access_log?,
+        traces: traces?,
     })
 }
 

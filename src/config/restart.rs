@@ -5,7 +5,8 @@
 use super::Config;
 
 /// The keys in which two configurations differ and which only a restart applies. Everything else of
-/// `[proxy]`, `[upstream.*]`, `[capability.*]`, `[[route]]`, `[[tenant]]`, and `telemetry.log`, applies at once.
+/// `[proxy]`, `[upstream.*]`, `[capability.*]`, `[[route]]`, `[[tenant]]`, `telemetry.log`, and which requests
+/// `telemetry.traces` records, applies at once.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let differs = [
         ("proxy.listen", old.proxy.listen != new.proxy.listen),
@@ -66,6 +67,30 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.telemetry.access_log != new.telemetry.access_log,
         ),
         (
+            "telemetry.traces.endpoint",
+            old.telemetry.traces.endpoint != new.telemetry.traces.endpoint,
+        ),
+        (
+            "telemetry.traces.protocol",
+            old.telemetry.traces.protocol != new.telemetry.traces.protocol,
+        ),
+        (
+            "telemetry.traces.headers",
+            old.telemetry.traces.headers != new.telemetry.traces.headers,
+        ),
+        (
+            "telemetry.traces.service_name",
+            old.telemetry.traces.service_name != new.telemetry.traces.service_name,
+        ),
+        (
+            "telemetry.traces.timeout",
+            old.telemetry.traces.timeout != new.telemetry.traces.timeout,
+        ),
+        (
+            "telemetry.traces.queue",
+            old.telemetry.traces.queue != new.telemetry.traces.queue,
+        ),
+        (
             "dashboard.listen",
             old.dashboard.listen != new.dashboard.listen,
         ),
@@ -107,6 +132,12 @@ mod tests {
             "flags.cold_start",
             "telemetry.format",
             "telemetry.access_log",
+            "telemetry.traces.endpoint",
+            "telemetry.traces.protocol",
+            "telemetry.traces.headers",
+            "telemetry.traces.service_name",
+            "telemetry.traces.timeout",
+            "telemetry.traces.queue",
             "dashboard.listen",
             "engine.listen",
             "instance.name",
@@ -123,6 +154,9 @@ mod tests {
         (new.proxy.listen, new.proxy.threads) = (fixed.listen, fixed.threads);
         (new.proxy.drain, new.proxy.rate_limit) = (fixed.drain, fixed.rate_limit);
         (new.tenant, new.telemetry.log) = (full.tenant, full.telemetry.log);
+        let chosen = full.telemetry.traces;
+        (new.telemetry.traces.sample, new.telemetry.traces.tenants) =
+            (chosen.sample, chosen.tenants);
         assert_eq!(needs_restart(&old, &new), [] as [&str; 0]);
     }
 }

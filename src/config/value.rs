@@ -69,6 +69,25 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit))
 }
 
+/// A percentage as parts of a million.
+pub fn share(text: &str) -> Result<u32, String> {
+    let read = || {
+        let (whole, rest) = text
+            .strip_suffix('%')
+            .map(|n| n.split_once('.').unwrap_or((n, "0")))?;
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !is_number(whole) || !is_number(rest) || whole.len() > 3 || rest.len() > 4 {
+            return None;
+        }
+        let share = format!("{whole}{rest:0<4}").parse::<u32>().ok()?;
+        (share <= 1_000_000).then_some(share)
+    };
+    read().ok_or_else(|| {
+        r#"expected a percentage from "0%" to "100%", with four decimals at most, such as "0.25%""#
+            .to_owned()
+    })
+}
+
 /// Laravel's APP_KEY.
 pub fn app_key(text: &str, cipher: Cipher) -> Result<(), String> {
     let wanted = cipher.key_bytes();
@@ -216,6 +235,25 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_parts_of_a_million() {
+        for (text, share) in [
+            ("0%", 0),
+            ("1%", 10_000),
+            ("0.0001%", 1),
+            ("12.5%", 125_000),
+            ("100%", 1_000_000),
+            ("100.0000%", 1_000_000),
+        ] {
+            assert_eq!(super::share(text), Ok(share), "{text}");
+        }
+        for text in [
+            "", "%", "1", "-1%", "1.%", ".5%", "0.00001%", "100.1%", "1e2%", "1 %",
+        ] {
+            assert!(super::share(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_log_filter_with_a_blank_is_refused() {
         for text in ["", "info, ficus=debug", " info", "\t\u{b9}="] {
             assert!(log_filter(text).is_err(), "{text:?}");
@@ -236,7 +274,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_a_reader_panic(text in ".{0,40}") {
-            let _ = (duration(&text), size(&text), app_key(&text, Cipher::default()), log_filter(&text), cookie_name(&text), method(&text));
+            let _ = (duration(&text), size(&text), share(&text), app_key(&text, Cipher::default()), log_filter(&text), cookie_name(&text), method(&text));
         }
     }
 }

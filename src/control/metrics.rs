@@ -3,7 +3,8 @@
 //! Its own file: one a resource.
 
 use axum::extract::State as Shared;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::IntoResponse;
 
 use super::State;
@@ -11,10 +12,19 @@ use super::State;
 /// The media type of OpenMetrics 1.0.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
+/// Exemplars only for who asks for OpenMetrics: other readers of the text take them for a fault.
+pub(super) async fn show(Shared(state): Shared<State>, headers: HeaderMap) -> impl IntoResponse {
+    let mut accepts = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|v| v.to_str().ok());
+    let openmetrics = accepts.any(|accept| accept.contains("application/openmetrics-text"));
     let text = state
         .process
-        .map(|process| process.metrics.encode(process.flags.age()))
+        .map(|process| match openmetrics {
+            true => process.metrics.encode_with_exemplars(process.flags.age()),
+            false => process.metrics.encode(process.flags.age()),
+        })
         .unwrap_or_default();
     ([(CONTENT_TYPE, OPENMETRICS)], text)
 }

@@ -18,6 +18,7 @@ use super::limits::rule::Allowance;
 use super::refusal::Refusal;
 use super::upstream::journey::Journey;
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::Trace;
 
 /// What is known of one request after each phase.
 pub struct Context {
@@ -44,6 +45,8 @@ pub struct Context {
     pub(super) refusal: Option<Refusal>,
     /// When a refusal was out: what is left of the request is read after it, and is not waited for.
     pub(super) refused_after: Option<Duration>,
+    /// `None`: the request is not recorded.
+    pub(super) trace: Option<Box<Trace>>,
     /// Given back when the request is over, however it ends.
     pub(super) places: Places,
     pub(super) journey: Journey,
@@ -74,6 +77,7 @@ impl Context {
             preflight: false,
             refusal: None,
             refused_after: None,
+            trace: None,
             places: Places::default(),
             journey: Journey::begin(),
             body_bytes: 0,

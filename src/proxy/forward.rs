@@ -14,6 +14,7 @@ use super::fields::{Fields, change_request};
 use super::headers::{
     X_REQUEST_ID, fresh_trace, is_ours, is_reserved, is_traceparent, trace_of, traceparent,
 };
+use super::trace::{TRACEPARENT, TRACESTATE};
 
 // Statics and not constants: what is put into a head refers to them.
 static HOST: HeaderName = header::HOST;
@@ -24,7 +25,6 @@ static X_FICUS_REVISION: HeaderName = HeaderName::from_static("x-ficus-revision"
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is put in at most; see [`dress`].
 const FIELDS: usize = 12;
@@ -74,6 +74,7 @@ fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()>
 struct Left {
     forwarded: bool,
     traced: bool,
+    has_state: bool,
 }
 
 fn strip(fields: &mut dyn Fields, taken: fn(&str) -> bool) -> Left {
@@ -85,6 +86,7 @@ fn strip(fields: &mut dyn Fields, taken: fn(&str) -> bool) -> Left {
             text if taken(text) => names.push(name.clone()),
             text if text.starts_with("x-forwarded-") => left.forwarded = true,
             "traceparent" => left.traced = true,
+            "tracestate" => left.has_state = true,
             _ => {}
         }
     }
@@ -127,12 +129,20 @@ fn append_to_chain(headers: &HeaderMap, own: &HeaderValue) -> Result<HeaderValue
 }
 
 fn trace(fields: &mut dyn Fields, ctx: &Context, left: &Left) -> Result<()> {
-    if ctx.trusted && left.traced {
-        let given = fields.map().get(&TRACEPARENT);
-        let given = given.and_then(|v| v.to_str().ok());
-        if given.is_some_and(is_traceparent) {
-            return Ok(());
-        }
+    let given = match ctx.trusted && left.traced {
+        true => fields.map().get(&TRACEPARENT),
+        false => None,
+    };
+    let given = given.and_then(|v| v.to_str().ok());
+    let goes_on = given.is_some_and(is_traceparent);
+    if left.has_state && !goes_on {
+        fields.remove(&TRACESTATE);
+    }
+    if let Some(trace) = &ctx.trace {
+        return fields.put(&TRACEPARENT, trace.traceparent());
+    }
+    if goes_on {
+        return Ok(());
     }
     let ours = match &ctx.traceparent {
         Some(ours) => ours.clone(),

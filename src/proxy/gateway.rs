@@ -3,6 +3,7 @@
 //! Its own file, so that the order is seen on one page; what each phase does stands in the file that it calls.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::*;
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use prometheus_client::metrics::counter::Counter;
 
@@ -29,10 +31,12 @@ use super::policy::apply::{
     answer_preflight, check_length, check_origin, dress as dress_answer, find_route, take, take_for,
 };
 use super::refusal::{Refusal, answered, refuse};
+use super::trace;
 use super::upstream::journey::{Body, X_FICUS_MISS};
 use crate::flags::{Caller, Flags};
 use crate::identity::{Facts, Resolution, Unresolved, normalise_host};
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::Tracer;
 
 // Statics and not constants: see `forward`.
 static X_FICUS_SERVED_BY: HeaderName = HeaderName::from_static("x-ficus-served-by");
@@ -47,6 +51,8 @@ pub struct Gateway {
     flags: Flags,
     metrics: Arc<Metrics>,
     access_log: AccessLog,
+    /// `None`: traces are off.
+    tracer: Option<Tracer>,
     unresolved: [Counter; Unresolved::ALL.len()],
     refused: [Counter; Refusal::ALL.len()],
 }
@@ -65,7 +71,13 @@ impl Gateway {
             flags,
             metrics,
             access_log,
+            tracer: None,
         }
+    }
+
+    /// With spans of those requests that the tracer takes.
+    pub fn traced(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
     }
 
     /// What the configuration means, now and after each reload.
@@ -138,6 +150,8 @@ impl Gateway {
         if edge.chain.is_misdirected(&facts) {
             return Err(Refusal::Misdirected);
         }
+        let asked = trace::mark(self.tracer.as_ref());
+        let mut followed = false;
         let identity = if edge.needs_tenant(leads) {
             let identity = match edge.chain.resolve_now(&facts) {
                 Resolution::Done(identity) => identity,
@@ -151,6 +165,7 @@ impl Gateway {
         } else {
             None
         };
+        let found = trace::mark(self.tracer.as_ref());
         if policy.is_some_and(|policy| policy.rate_limit.is_some()) {
             // In a box: a request without a limit carries nothing of it.
             Box::pin(take_for(&self.flags, &head.headers, ctx, identity.as_ref())).await?;
@@ -164,6 +179,10 @@ impl Gateway {
                 let caller = caller(snapshot, named);
                 if let Caller::Tenant(tenant) = caller {
                     ctx.tenant = Some(tenant.id.0);
+                    followed = self
+                        .tracer
+                        .as_ref()
+                        .is_some_and(|t| t.follows(tenant.id.0, tenant.slug.as_deref()));
                 }
                 edge.decide(leads, Some(snapshot), caller)
             }
@@ -176,6 +195,13 @@ impl Gateway {
             .metrics
             .count_decision(decision.side, decision.reason);
         ctx.verdict = Some(verdict);
+        if let Some(tracer) = &self.tracer {
+            ctx.trace = trace::begin(tracer, &head.headers, ctx, followed);
+            if let Some(trace) = &mut ctx.trace {
+                trace.identity = asked.zip(found).filter(|_| edge.needs_tenant(leads));
+                trace.decided = Some(Instant::now());
+            }
+        }
         let most = edge.limits.tenant_requests;
         let in_flight = &edge.in_flight;
         match ctx.tenant {
@@ -308,7 +334,13 @@ impl ProxyHttp for Gateway {
         let (verdict, body) = (ctx.verdict.as_ref(), Body::of(session));
         let verdict = verdict.ok_or_else(|| Error::explain(InternalError, "undecided"))?;
         let is_upgrade = session.is_upgrade_req();
-        ctx.journey.peer(&ctx.edge, verdict, body, is_upgrade)
+        let peer = ctx.journey.peer(&ctx.edge, verdict, body, is_upgrade)?;
+        if let Some(trace) = &mut ctx.trace
+            && let Some(place) = ctx.journey.upstream(verdict)
+        {
+            trace.attempt(&ctx.edge.upstreams[place].name);
+        }
+        Ok(peer)
     }
 
     async fn upstream_request_filter(
@@ -362,6 +394,9 @@ impl ProxyHttp for Gateway {
         if let (true, Some(connection)) = (interim, connection) {
             connection.begin_tunnel();
         }
+        if let Some(trace) = &mut ctx.trace {
+            trace.answered(response.status.as_u16());
+        }
         if let Some(verdict) = &ctx.verdict {
             let says_miss = response.headers.contains_key(&X_FICUS_MISS);
             let (status, body) = (response.status.as_u16(), Body::of(session));
@@ -390,14 +425,32 @@ impl ProxyHttp for Gateway {
         }
     }
 
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if let Some(trace) = &mut ctx.trace {
+            trace.connected(peer._address.as_inet().copied(), reused);
+        }
+        Ok(())
+    }
+
     /// Nothing of this attempt has left.
     fn fail_to_connect(
         &self,
         session: &mut Session,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Context,
         e: Box<Error>,
     ) -> Box<Error> {
+        if let Some(trace) = &mut ctx.trace {
+            trace.failed(peer._address.as_inet().copied(), e.etype().as_str());
+        }
         match &ctx.verdict {
             Some(verdict) => ctx
                 .journey
@@ -409,12 +462,15 @@ impl ProxyHttp for Gateway {
     /// In place of pingora's own rule, which knows neither what a request does nor that there is another side.
     fn error_while_proxy(
         &self,
-        _peer: &HttpPeer,
+        peer: &HttpPeer,
         session: &mut Session,
         e: Box<Error>,
         ctx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
+        if let Some(trace) = &mut ctx.trace {
+            trace.failed(peer._address.as_inet().copied(), e.etype().as_str());
+        }
         match &ctx.verdict {
             Some(verdict) => {
                 let body = Body::of(session);
@@ -482,6 +538,9 @@ impl ProxyHttp for Gateway {
         }
         if self.access_log.is_on() {
             ctx.write_line(&self.access_log, session, e, status, elapsed);
+        }
+        if let Some(tracer) = &self.tracer {
+            trace::finish(tracer, session, ctx, e, status, elapsed);
         }
     }
 }

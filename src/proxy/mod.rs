@@ -19,6 +19,7 @@ pub mod policy;
 pub mod refusal;
 pub mod routes;
 pub mod tls;
+mod trace;
 mod tunnel;
 pub mod upstream;
 

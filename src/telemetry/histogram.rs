@@ -5,7 +5,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
+use arc_swap::ArcSwapOption;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
@@ -24,6 +26,16 @@ struct Cells {
     /// One a bound, and one for what lies above the last.
     counts: [AtomicU64; BOUNDS.len() + 1],
     micros: AtomicU64,
+    /// The latest recorded request of each bucket.
+    exemplars: [ArcSwapOption<Exemplar>; BOUNDS.len() + 1],
+}
+
+/// One request of a bucket, which its trace tells more about.
+#[derive(Debug)]
+pub struct Exemplar {
+    pub trace: u128,
+    pub seconds: f64,
+    pub at: SystemTime,
 }
 
 impl Histogram {
@@ -33,6 +45,22 @@ impl Histogram {
         self.0
             .micros
             .fetch_add((seconds.max(0.0) * 1e6) as u64, Ordering::Relaxed);
+    }
+
+    /// Remembers an observed request by its trace.
+    pub fn exemplify(&self, seconds: f64, trace: u128) {
+        let cell = BOUNDS.partition_point(|bound| *bound < seconds);
+        self.0.exemplars[cell].store(Some(Arc::new(Exemplar {
+            trace,
+            seconds,
+            at: SystemTime::now(),
+        })));
+    }
+
+    /// Of the bucket up to `bound`, infinity for the last.
+    pub fn exemplar(&self, bound: f64) -> Option<Arc<Exemplar>> {
+        let cell = BOUNDS.partition_point(|it| *it < bound);
+        self.0.exemplars[cell].load_full()
     }
 }
 

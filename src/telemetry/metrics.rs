@@ -1,7 +1,6 @@
 //! Every metric, declared once, as handles that are resolved before they are needed.
 //!
-//! Its own file, because names of metrics are a contract with dashboards and alert rules: they stand here and
-//! nowhere else. Counting takes an atomic add and no lock.
+//! Its own file: names of metrics are a contract with dashboards and alert rules. Counting takes an atomic add, no lock.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
@@ -12,7 +11,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::exemplars;
 use super::histogram::Histogram;
+use super::traces::SpanCounters;
 use super::upstream::{UpstreamFamilies, UpstreamMetrics};
 use crate::flags::{Reason, Side};
 
@@ -75,6 +76,7 @@ pub struct Metrics {
     pub config_reloads: Counter,
     pub config_refused: Counter,
     pub log_lines_dropped: Counter,
+    pub spans: SpanCounters,
     pub rate_limits_forgotten: Counter,
     pub rate_limits_counted_alone: Counter,
     pub in_flight: Gauge,
@@ -110,6 +112,7 @@ impl Metrics {
             config_reloads: Counter::default(),
             config_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
+            spans: SpanCounters::default(),
             rate_limits_forgotten: Counter::default(),
             rate_limits_counted_alone: Counter::default(),
             in_flight: Gauge::default(),
@@ -206,6 +209,7 @@ impl Metrics {
             "Access-log lines dropped because the writer could not keep up",
             metrics.log_lines_dropped.clone(),
         );
+        metrics.spans.register(r);
         r.register(
             "rate_limits_counted_alone",
             "Requests counted by this process alone since Redis did not answer in time",
@@ -238,6 +242,22 @@ impl Metrics {
             tracing::error!("a metric could not be written as text");
         }
         text
+    }
+
+    /// The same, with a recorded request beside each bucket that has one.
+    pub fn encode_with_exemplars(&self, snapshot_age: Option<std::time::Duration>) -> String {
+        let text = self.encode(snapshot_age);
+        exemplars::put_in(&text, "ficus_request_seconds_bucket", |labels| {
+            let side = [Side::Legacy, Side::Modern]
+                .into_iter()
+                .find(|s| s.as_str() == labels.of("side"))?;
+            let family = SideLabels {
+                capability: labels.of("capability").to_owned(),
+                side: side.as_str(),
+            };
+            let bound = labels.of("le").parse().ok()?;
+            self.request_seconds.get(&family)?.exemplar(bound)
+        })
     }
 
     pub fn count_rollback(&self, capability: &str, cause: &'static str) {
@@ -330,10 +350,7 @@ struct SideMetrics {
 impl CapabilityMetrics {
     /// Counts an answer. `None`: the client went away before there was a status.
     pub fn count(&self, side: Side, status: Option<u16>, seconds: f64) {
-        let side = match side {
-            Side::Legacy => &self.legacy,
-            Side::Modern => &self.modern,
-        };
+        let side = self.side(side);
         let status = status.filter(|s| usize::from(*s) < STATUSES).unwrap_or(0);
         let make = || {
             side.requests.get_or_create_owned(&RequestLabels {
@@ -343,6 +360,18 @@ impl CapabilityMetrics {
         };
         side.by_status[usize::from(status)].get_or_init(make).inc();
         side.seconds.observe(seconds);
+    }
+
+    fn side(&self, side: Side) -> &SideMetrics {
+        match side {
+            Side::Legacy => &self.legacy,
+            Side::Modern => &self.modern,
+        }
+    }
+
+    /// Remembers a counted answer that was recorded.
+    pub fn exemplify(&self, side: Side, seconds: f64, trace: u128) {
+        self.side(side).seconds.exemplify(seconds, trace);
     }
 
     pub fn count_decision(&self, side: Side, reason: Reason) {

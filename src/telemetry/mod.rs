@@ -1,9 +1,11 @@
-//! Logs and metrics: how they are set up.
+//! Logs, metrics and traces: how they are set up.
 //!
-//! This file starts the log; what is counted stands in [`metrics`].
+//! This file starts the log; what is counted stands in [`metrics`], what is recorded of single requests in [`traces`].
 
+mod exemplars;
 mod histogram;
 mod metrics;
+pub mod traces;
 mod upstream;
 
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ pub struct Config {
     pub log: String,
     pub format: Format,
     pub access_log: AccessLog,
+    pub traces: traces::Config,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,6 +31,7 @@ mod slow;
 mod streaming;
 mod strict;
 mod tls;
+mod traces;
 mod transparency;
 mod upgrades;
 mod upstreams;

@@ -9,8 +9,10 @@
     reason = "each item is used by some of the tests, and the lint looks at all of them together"
 )]
 
+pub mod collector;
 mod database;
 pub mod modern;
+pub mod openmetrics;
 pub mod process;
 pub mod redis;
 pub mod tls;

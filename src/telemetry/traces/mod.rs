@@ -1,0 +1,162 @@
+//! Traces: which requests are recorded, what is kept of them, and how their spans reach a collector.
+//!
+//! Its own folder, because a request only leaves timestamps behind; that those become OpenTelemetry's spans concerns
+//! nobody outside. [`sample`] chooses, [`record`] is what a request leaves, [`spans`] makes spans of it, [`export`] sends.
+
+pub mod export;
+mod record;
+mod sample;
+mod spans;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+
+pub use export::Exporter;
+pub use record::{Attempt, Record, Trace};
+pub use sample::{Parent, Sampling};
+
+use super::Metrics;
+use crate::ids::TenantRef;
+use crate::secret::Secret;
+
+/// What `[telemetry.traces]` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The collector. `None`: nothing is recorded.
+    pub endpoint: Option<String>,
+    pub protocol: Protocol,
+    /// `name: value`, a line each; checked with [`export::read_headers`].
+    pub headers: Secret,
+    /// Of a million requests, how many are recorded.
+    pub sample: u32,
+    /// Every request of these is recorded.
+    pub tenants: Vec<TenantRef>,
+    pub service_name: String,
+    /// For one batch to be taken.
+    pub timeout: Duration,
+    /// Requests whose spans wait to be sent, at most.
+    pub queue: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Grpc,
+    Http,
+}
+
+/// What became of the spans.
+#[derive(Clone, Default)]
+pub struct SpanCounters {
+    pub sent: Counter,
+    pub dropped: Counter,
+}
+
+impl SpanCounters {
+    pub fn register(&self, registry: &mut Registry) {
+        let sent = "Spans that the collector took";
+        registry.register("spans_sent", sent, self.sent.clone());
+        let dropped = "Spans lost to a full queue or to a collector that did not take them";
+        registry.register("spans_dropped", dropped, self.dropped.clone());
+    }
+}
+
+/// The requests' end of the traces. Clones share one queue. There is none where traces are off.
+#[derive(Clone)]
+pub struct Tracer {
+    sampling: Arc<ArcSwap<Sampling>>,
+    queue: mpsc::Sender<Box<Record>>,
+    dropped: Counter,
+}
+
+impl Tracer {
+    /// The two ends: the second is to be run as a task. `None`: switched off.
+    pub fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<(Self, Exporter)>> {
+        let Some(endpoint) = &config.endpoint else {
+            return Ok(None);
+        };
+        let (queue, waiting) = mpsc::channel(config.queue);
+        let tracer = Self {
+            sampling: Arc::new(ArcSwap::from_pointee(Sampling::of(config))),
+            queue,
+            dropped: metrics.spans.dropped.clone(),
+        };
+        let exporter = Exporter::connect(config, endpoint, waiting, metrics)?;
+        Ok(Some((tracer, exporter)))
+    }
+
+    /// Another choice of requests, from now on.
+    pub fn resample(&self, config: &Config) {
+        self.sampling.store(Arc::new(Sampling::of(config)));
+    }
+
+    /// Whether every request of this tenant is recorded.
+    pub fn follows(&self, id: i64, slug: Option<&str>) -> bool {
+        self.sampling.load().follows(id, slug)
+    }
+
+    /// Whether a request is recorded of which this is known.
+    pub fn takes(&self, followed: bool, parent: Option<&Parent>) -> bool {
+        followed || self.sampling.load().takes(parent, rand::random())
+    }
+
+    /// Never waits: what finds the queue full is dropped and counted.
+    pub fn submit(&self, record: Box<Record>) {
+        if let Err(refused) = self.queue.try_send(record) {
+            let (mpsc::error::TrySendError::Full(record)
+            | mpsc::error::TrySendError::Closed(record)) = refused;
+            self.dropped.inc_by(record.count_spans());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use super::*;
+
+    fn record() -> Box<Record> {
+        Box::new(Record {
+            trace: Trace::begin(Instant::now(), None, 1),
+            took: Duration::ZERO,
+            ended: SystemTime::now(),
+            request_id: String::new(),
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            host: None,
+            scheme: "http",
+            peer: None,
+            status: None,
+            error: None,
+            tenant: None,
+            identity: "none",
+            capability: "none".to_owned(),
+            side: None,
+            reason: "none",
+            revision: 0,
+        })
+    }
+
+    #[test]
+    fn what_finds_the_queue_full_is_counted_by_its_spans_and_nobody_waits() {
+        let (queue, waiting) = mpsc::channel(1);
+        let tracer = Tracer {
+            sampling: Arc::new(ArcSwap::from_pointee(Sampling::default())),
+            queue,
+            dropped: Counter::default(),
+        };
+        let mut with_an_attempt = record();
+        with_an_attempt.trace.attempt("legacy");
+        tracer.submit(record());
+        tracer.submit(with_an_attempt);
+        assert_eq!(tracer.dropped.get(), 2);
+        drop(waiting);
+        tracer.submit(record());
+        assert_eq!(tracer.dropped.get(), 3);
+    }
+}
