@@ -77,8 +77,6 @@ impl Process {
                     self.stop.cancel();
                 }
                 None => {
-                    // With these open the kernel would go on taking connections that nobody answers.
-                    drop(offer);
                     supervisor::tell_stopping();
                     tracing::info!("stopping: no new connections; waiting for the requests in flight");
                 }
