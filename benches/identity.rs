@@ -14,13 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ficus::identity::sessions::Lookup;
+use ficus::identity::answers::{Lookup, Owner};
+use ficus::identity::laravel::envelope::Cipher;
 use ficus::identity::{
-    Chain, Facts, LaravelSession, Resolution, Resolver, Unresolved, normalise_host,
+    Chain, Driver, Facts, LaravelSession, Memory, Resolution, Resolver, Sanctum, Unresolved,
+    normalise_host,
 };
 use ficus::ids::TenantId;
 use ficus::secret::Secret;
-use http::header::{ACCEPT, COOKIE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const HEADER: HeaderName = HeaderName::from_static("x-tenant-id");
@@ -28,15 +30,24 @@ const HEADER: HeaderName = HeaderName::from_static("x-tenant-id");
 /// Sealed by Laravel with the key of bytes 00 to 1f, percent-encoded as browsers return it.
 const SESSION: &str = "eyJpdiI6Ik9BMkhoOUNMVmNZalJqcStoQzFxREE9PSIsInZhbHVlIjoia21VZlZQekk0QUU5bENOcVNnaTlQVDJTTlhiYUg0NWVYMGJFTmZVYlpEL2V5T0RlZGM3dkM3Z0loYnhvaHh5MXBLRkw1VHBLNGcwS0MxWHc4U29KRDArelAyMk9EdEhyaHRMR1VBdE1Jc1FRbGZwTzl2emxDbFJicGJpbGtOc2kiLCJtYWMiOiJkZDZiZTlhMWUzZWRlZTEwZmNhZjIwZjRjYWVmMmRmNWMzNDQyZmJiMTNiNzc3MmU5YzcyOTE1ZjVlZDFlOWI5IiwidGFnIjoiIn0%3D";
 
+const MEMORY: Memory = Memory {
+    ttl: Duration::from_secs(3600),
+    lifetime: Duration::from_secs(7200),
+    size: 10_000,
+};
+
 fn session_resolver() -> Resolver {
     Resolver::LaravelSession(LaravelSession {
         cookie: "laravel_session".to_owned(),
         app_key: Secret::new("base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        cipher: Cipher::Aes256Cbc,
+        driver: Driver::Database,
+        encrypt: false,
+        guard: "web".to_owned(),
         query: String::new(),
-        lifetime: Duration::from_secs(7200),
+        user_query: String::new(),
         database_url: Secret::default(),
-        cache_ttl: Duration::from_secs(3600),
-        cache_size: 10_000,
+        memory: MEMORY,
     })
 }
 
@@ -71,7 +82,14 @@ fn identity(criterion: &mut Criterion) {
         .enable_all()
         .build()
         .expect("a runtime");
-    let lookup: Lookup = Arc::new(|_| Box::pin(async { Ok(Some(TenantId(2))) }));
+    let lookup: Lookup = Arc::new(|_| {
+        Box::pin(async {
+            Ok(Some(Owner {
+                tenant: Some(TenantId(2)),
+                user: None,
+            }))
+        })
+    });
     let chain = |resolver| {
         Chain::new(&[resolver], runtime.handle(), |_| Ok(Arc::clone(&lookup))).expect("a chain")
     };
@@ -117,6 +135,23 @@ fn identity(criterion: &mut Criterion) {
     runtime.block_on(by_session.resolve(&facts));
     criterion.bench_function("identity/session_hit", |b| {
         b.iter(|| assert!(named(&by_session, &facts)))
+    });
+
+    let by_token = chain(Resolver::Sanctum(Sanctum {
+        query: String::new(),
+        expiration: None,
+        database_url: Secret::default(),
+        memory: MEMORY,
+    }));
+    let token = HeaderValue::from_str(&format!("Bearer 17|{}", "s".repeat(40))).expect("a token");
+    let bearing = HeaderMap::from_iter([(AUTHORIZATION, token)]);
+    let with_token = Facts {
+        headers: &bearing,
+        ..facts
+    };
+    runtime.block_on(by_token.resolve(&with_token));
+    criterion.bench_function("identity/sanctum_hit", |b| {
+        b.iter(|| assert!(named(&by_token, &with_token)))
     });
 
     let forged = browser(&SESSION.replace("ZDZiZTlh", "ZDZiZTli"));

@@ -7,6 +7,7 @@ mod address;
 mod check;
 mod fault;
 mod layers;
+mod lookups;
 mod outside;
 mod planes;
 mod policy;

@@ -7,9 +7,10 @@ use std::cmp::Reverse;
 
 use tokio::runtime::Handle;
 
-use super::sessions::Lookup;
-use super::{Facts, Identity, LaravelSession, Resolver};
+use super::answers::Lookup;
+use super::{Facts, Identity, Resolver};
 
+mod looked_up;
 mod step;
 pub mod weigh;
 
@@ -46,12 +47,12 @@ pub struct Pending {
 }
 
 impl Chain {
-    /// Look-ups of sessions are made by `lookup`, once for each such resolver, and run on `runtime`.
-    /// Where they go to PostgreSQL it is `|session| store::session_lookup(session, &own_url, &runtime)`.
+    /// `lookup` is asked once for each resolver that looks something up, and what it makes runs on `runtime`.
+    /// Where real stores are asked it is `|resolver| store::lookup(resolver, &own_url, &runtime)`.
     pub fn new(
         resolvers: &[Resolver],
         runtime: &Handle,
-        mut lookup: impl FnMut(&LaravelSession) -> anyhow::Result<Lookup>,
+        mut lookup: impl FnMut(&Resolver) -> anyhow::Result<Lookup>,
     ) -> Result<Self, BadResolver> {
         let mut steps = Vec::with_capacity(resolvers.len());
         for (index, resolver) in resolvers.iter().enumerate() {
@@ -71,7 +72,7 @@ impl Chain {
         self.resolve_from(0, Findings::default(), facts)
     }
 
-    /// Waits for what is looked up, at most [`super::sessions::DEADLINE`] for each, and goes through the rest of the
+    /// Waits for what is looked up, at most [`super::answers::DEADLINE`] for each, and goes through the rest of the
     /// chain. `facts` are those of [`Self::resolve_now`].
     pub async fn finish<'a>(&self, pending: Pending, facts: &Facts<'a>) -> Identity<'a> {
         let mut pending = pending;

@@ -4,24 +4,19 @@
 
 use tokio::runtime::Handle;
 
+use super::looked_up::LookedUp;
 use super::weigh::{Claim, Kind, Strength};
+use crate::identity::answers::{self, Lookup};
 use crate::identity::host::HostPattern;
-use crate::identity::laravel::SessionCookie;
 use crate::identity::path::PathPattern;
-use crate::identity::sessions::{self, Lookup, Recall, Sessions};
-use crate::identity::{Facts, LaravelSession, Named, Resolver, Unresolved, header, query};
+use crate::identity::{Facts, Resolver, Unresolved, header, query};
 
 pub enum Step {
     Header(http::HeaderName),
     Host(HostPattern),
     Path(Box<PathPattern>),
     Query(String),
-    Session(Box<SessionStep>),
-}
-
-pub struct SessionStep {
-    cookie: SessionCookie,
-    sessions: Sessions,
+    LookedUp(Box<LookedUp>),
 }
 
 /// What a step says without waiting.
@@ -33,7 +28,7 @@ pub enum Answer<'a> {
 
 /// A look-up that is due. The step that gave it waits for it.
 pub enum Due {
-    Session(sessions::Due),
+    LookedUp(answers::Due),
 }
 
 impl<'a, T: Into<Claim<'a>>> From<Result<T, Unresolved>> for Answer<'a> {
@@ -47,24 +42,18 @@ impl Step {
     pub fn new(
         resolver: &Resolver,
         runtime: &Handle,
-        lookup: &mut impl FnMut(&LaravelSession) -> anyhow::Result<Lookup>,
+        lookup: &mut impl FnMut(&Resolver) -> anyhow::Result<Lookup>,
     ) -> Result<Self, String> {
         Ok(match resolver {
             Resolver::Header { name } => Self::Header(name.clone()),
             Resolver::Host { pattern } => Self::Host(HostPattern::parse(pattern)?),
             Resolver::Path { pattern } => Self::Path(Box::new(PathPattern::parse(pattern)?)),
             Resolver::Query { parameter } => Self::Query(parameter.clone()),
-            Resolver::LaravelSession(session) => {
-                let cookie = SessionCookie::new(&session.cookie, &session.app_key)?;
-                let lookup = lookup(session).map_err(|error| format!("{error:#}"))?;
-                let sessions = Sessions::new(
-                    lookup,
-                    session.cache_ttl,
-                    session.lifetime,
-                    session.cache_size,
-                    runtime.clone(),
-                );
-                Self::Session(Box::new(SessionStep { cookie, sessions }))
+            Resolver::LaravelSession(_)
+            | Resolver::Sanctum(_)
+            | Resolver::ApiToken(_)
+            | Resolver::ApiKey(_) => {
+                Self::LookedUp(Box::new(LookedUp::new(resolver, runtime, lookup)?))
             }
         })
     }
@@ -75,7 +64,7 @@ impl Step {
             Self::Host(_) => ("host", Strength::Host, false),
             Self::Path(_) => ("path", Strength::Path, false),
             Self::Query(_) => ("query", Strength::Query, false),
-            Self::Session(_) => ("laravel_session", Strength::Proven, true),
+            Self::LookedUp(step) => (step.source(), Strength::Proven, step.is_ambient()),
         };
         Kind {
             source,
@@ -91,13 +80,7 @@ impl Step {
             Self::Host(pattern) => pattern.resolve(facts.host).into(),
             Self::Path(pattern) => pattern.resolve(facts.target).into(),
             Self::Query(parameter) => query::resolve(parameter, facts.target).into(),
-            Self::Session(step) => match step.cookie.session_id(facts.headers) {
-                Err(refused) => Answer::Now(Err(refused)),
-                Ok(id) => match step.sessions.recall(id) {
-                    Recall::Known(answer) => answer.map(Named::Id).into(),
-                    Recall::Due(due) => Answer::Due(Due::Session(due)),
-                },
-            },
+            Self::LookedUp(step) => step.ask(facts),
         }
     }
 
@@ -112,10 +95,7 @@ impl Step {
     /// Waits for the look-up that this step found due.
     pub async fn wait<'a>(&self, due: Due) -> Result<Claim<'a>, Unresolved> {
         match (self, due) {
-            (Self::Session(step), Due::Session(due)) => {
-                let tenant = step.sessions.wait(due).await?;
-                Ok(Named::Id(tenant).into())
-            }
+            (Self::LookedUp(step), Due::LookedUp(due)) => step.wait(due).await,
             // A step waits for its own look-ups only: the chain gives each back to the step that it had it from.
             _ => Err(Unresolved::LookupFailed),
         }
