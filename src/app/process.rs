@@ -27,6 +27,7 @@ use crate::config::{Config, Watch};
 use crate::flags::store::Instance;
 use crate::flags::sync::Sync;
 use crate::flags::{Flags, Origin};
+use crate::identity::jwt::Keyrings;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
@@ -79,6 +80,7 @@ impl Process {
         let builder = EdgeBuilder {
             runtime: runtime.handle().clone(),
             metrics: Arc::clone(&metrics),
+            keyrings: Keyrings::default(),
         };
         let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config)?));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

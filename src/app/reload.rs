@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Watch, needs_restart};
 use crate::flags::Effect;
-use crate::identity::{Chain, store::session_lookup};
+use crate::identity::{Chain, jwt::Keyrings, store::session_lookup};
 use crate::proxy::{edge::Edge, upstream::RESOLVE_EVERY};
 use crate::rollout::{self, Author, Source as ChangeSource, Terms};
 use crate::telemetry::{Metrics, SetFilter};
@@ -28,12 +28,14 @@ const RETRY_TENDING: Duration = Duration::from_secs(2);
 pub(super) struct EdgeBuilder {
     pub(super) runtime: Handle,
     pub(super) metrics: Arc<Metrics>,
+    /// What has been fetched outlives a reload.
+    pub(super) keyrings: Keyrings,
 }
 
 impl EdgeBuilder {
     pub(super) fn build(&self, config: &Config) -> anyhow::Result<Edge> {
         let lookup = |session: &_| session_lookup(session, &config.database.url, &self.runtime);
-        let chain = Chain::new(&config.tenant, &self.runtime, lookup)?;
+        let chain = Chain::new(&config.tenant, &self.runtime, &self.keyrings, lookup)?;
         Ok(Edge::build(&config.proxy, chain, &self.metrics)?)
     }
 }

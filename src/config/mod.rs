@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod fault;
+mod jwt;
 mod layers;
 mod outside;
 mod planes;

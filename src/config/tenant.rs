@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::section::Section;
-use super::{address, value};
+use super::{address, jwt, value};
 use crate::identity::{LaravelSession, Resolver};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -19,6 +19,7 @@ enum Kind {
     Path,
     Query,
     LaravelSession,
+    Jwt,
 }
 
 pub fn read(sections: Vec<Section<'_, '_>>) -> Option<Vec<Resolver>> {
@@ -29,6 +30,7 @@ pub fn read(sections: Vec<Section<'_, '_>>) -> Option<Vec<Resolver>> {
 /// Checks `[defaults.tenant]`, which holds the defaults of every resolver's keys side by side.
 pub fn check_defaults(mut section: Section<'_, '_>) {
     read_laravel_session(&mut section);
+    jwt::read(&mut section);
     section.finish();
 }
 
@@ -39,6 +41,7 @@ fn read_resolver(mut section: Section<'_, '_>) -> Option<Resolver> {
         ("path", Kind::Path),
         ("query", Kind::Query),
         ("laravel_session", Kind::LaravelSession),
+        ("jwt", Kind::Jwt),
     ];
     // Without the resolver nobody knows which of the other keys belong there: one fault, not five.
     let resolver = match section.word("resolver", &kinds)? {
@@ -55,6 +58,7 @@ fn read_resolver(mut section: Section<'_, '_>) -> Option<Resolver> {
             .text("parameter", value::parameter_name)
             .map(|parameter| Resolver::Query { parameter }),
         Kind::LaravelSession => read_laravel_session(&mut section).map(Resolver::LaravelSession),
+        Kind::Jwt => jwt::read(&mut section).map(|jwt| Resolver::Jwt(Box::new(jwt))),
     };
     section.finish();
     resolver

@@ -2,7 +2,7 @@
 //!
 //! This file holds what the proxy sees of it: the facts that go in, the identity that comes out, and the
 //! `[[tenant]]` entries. How each proof is read stands in a file of its own: [`header`], [`host`], [`path`], [`query`],
-//! [`laravel`]. Which of several proofs counts is [`chain::weigh`].
+//! [`laravel`], [`jwt`]. Which of several proofs counts is [`chain::weigh`].
 //!
 //! A head is read without waiting ([`Chain::resolve_now`]). Only a session that is not remembered, or whose
 //! answer is due to be asked again, needs the database, behind [`Chain::finish`].
@@ -15,6 +15,7 @@ use crate::secret::Secret;
 pub mod chain;
 pub mod header;
 pub mod host;
+pub mod jwt;
 pub mod laravel;
 pub mod named;
 pub mod path;
@@ -26,6 +27,7 @@ pub mod user;
 pub use chain::weigh::{Proof, Strength};
 pub use chain::{BadResolver, Chain, Pending, Resolution};
 pub use host::normalise_host;
+pub use jwt::Jwt;
 pub use named::Named;
 pub use path::normal_path;
 pub use user::User;
@@ -44,6 +46,8 @@ pub enum Resolver {
     Query { parameter: String },
     /// Laravel's encrypted session cookie.
     LaravelSession(LaravelSession),
+    /// A token that an issuer signed.
+    Jwt(Box<Jwt>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -116,10 +120,24 @@ pub enum Unresolved {
     Busy,
     /// A credential that is there and of a kind that this resolver does not read, such as another resolver's token.
     Unrecognised,
+    /// A token that is signed otherwise than the configuration says.
+    WrongAlgorithm,
+    /// A token of a key that the issuer does not serve.
+    UnknownKey,
+    /// A token that nobody of ours signed, or that was changed on the way.
+    BadSignature,
+    /// A token whose time is over.
+    Expired,
+    /// A token whose time has not come.
+    NotYetValid,
+    /// A genuine token that is not for us, or that names somebody who cannot be.
+    WrongClaims,
+    /// The issuer's keys have not been fetched yet.
+    KeysMissing,
 }
 
 impl Unresolved {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::NoProof,
         Self::Untrusted,
         Self::Ambiguous,
@@ -129,6 +147,13 @@ impl Unresolved {
         Self::LookupFailed,
         Self::Busy,
         Self::Unrecognised,
+        Self::WrongAlgorithm,
+        Self::UnknownKey,
+        Self::BadSignature,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WrongClaims,
+        Self::KeysMissing,
     ];
 
     /// The label in metrics and in the log.
@@ -143,11 +168,18 @@ impl Unresolved {
             Self::LookupFailed => "lookup_failed",
             Self::Busy => "busy",
             Self::Unrecognised => "unrecognised",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::UnknownKey => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongClaims => "wrong_claims",
+            Self::KeysMissing => "keys_missing",
         }
     }
 
     /// Nothing is said against the proof: it could not be judged now.
     pub fn is_passing(self) -> bool {
-        matches!(self, Self::LookupFailed | Self::Busy)
+        matches!(self, Self::LookupFailed | Self::Busy | Self::KeysMissing)
     }
 }

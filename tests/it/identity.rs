@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ficus::embedded::StopMode;
+use ficus::identity::jwt::Keyrings;
 use ficus::identity::laravel::envelope::{AppKey, OPENED_LIMIT, Opener};
 use ficus::identity::store::session_lookup;
 use ficus::identity::{
@@ -119,9 +120,12 @@ fn chain_with(url: &str, cache_ttl: Duration, query: &str) -> Chain {
         cache_size: 1000,
     };
     let (runtime, own) = (Handle::current(), Secret::new(url));
-    Chain::new(&[Resolver::LaravelSession(session)], &runtime, |session| {
-        session_lookup(session, &own, &runtime)
-    })
+    Chain::new(
+        &[Resolver::LaravelSession(session)],
+        &runtime,
+        &Keyrings::default(),
+        |session| session_lookup(session, &own, &runtime),
+    )
     .unwrap()
 }
 

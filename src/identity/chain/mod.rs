@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 
 use tokio::runtime::Handle;
 
+use super::jwt::Keyrings;
 use super::sessions::Lookup;
 use super::{Facts, Identity, LaravelSession, Resolver};
 
@@ -46,18 +47,22 @@ pub struct Pending {
 }
 
 impl Chain {
+    /// Keys of tokens are fetched on `runtime`, and are those of `keyrings` where they are known there already.
     /// Look-ups of sessions are made by `lookup`, once for each such resolver, and run on `runtime`.
     /// Where they go to PostgreSQL it is `|session| store::session_lookup(session, &own_url, &runtime)`.
     pub fn new(
         resolvers: &[Resolver],
         runtime: &Handle,
+        keyrings: &Keyrings,
         mut lookup: impl FnMut(&LaravelSession) -> anyhow::Result<Lookup>,
     ) -> Result<Self, BadResolver> {
         let mut steps = Vec::with_capacity(resolvers.len());
         for (index, resolver) in resolvers.iter().enumerate() {
-            let step = Step::new(resolver, runtime, &mut lookup).map_err(|fault| BadResolver {
-                entry: index + 1,
-                fault,
+            let step = Step::new(resolver, runtime, keyrings, &mut lookup).map_err(|fault| {
+                BadResolver {
+                    entry: index + 1,
+                    fault,
+                }
             })?;
             steps.push((step.kind(), step));
         }
@@ -82,7 +87,7 @@ impl Chain {
                 due,
             } = pending;
             if let Some((kind, waiting)) = self.steps.get(step)
-                && let Some(identity) = findings.add(*kind, waiting.wait(due).await)
+                && let Some(identity) = findings.add(*kind, waiting.wait(due, facts).await)
             {
                 return identity;
             }

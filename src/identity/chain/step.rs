@@ -6,6 +6,8 @@ use tokio::runtime::Handle;
 
 use super::weigh::{Claim, Kind, Strength};
 use crate::identity::host::HostPattern;
+use crate::identity::jwt::remote::Fetching;
+use crate::identity::jwt::{self, Keyrings, Tokens};
 use crate::identity::laravel::SessionCookie;
 use crate::identity::path::PathPattern;
 use crate::identity::sessions::{self, Lookup, Recall, Sessions};
@@ -17,6 +19,7 @@ pub enum Step {
     Path(Box<PathPattern>),
     Query(String),
     Session(Box<SessionStep>),
+    Jwt(Box<Tokens>),
 }
 
 pub struct SessionStep {
@@ -34,6 +37,7 @@ pub enum Answer<'a> {
 /// A look-up that is due. The step that gave it waits for it.
 pub enum Due {
     Session(sessions::Due),
+    Keys(Fetching),
 }
 
 impl<'a, T: Into<Claim<'a>>> From<Result<T, Unresolved>> for Answer<'a> {
@@ -47,6 +51,7 @@ impl Step {
     pub fn new(
         resolver: &Resolver,
         runtime: &Handle,
+        keyrings: &Keyrings,
         lookup: &mut impl FnMut(&LaravelSession) -> anyhow::Result<Lookup>,
     ) -> Result<Self, String> {
         Ok(match resolver {
@@ -66,6 +71,7 @@ impl Step {
                 );
                 Self::Session(Box::new(SessionStep { cookie, sessions }))
             }
+            Resolver::Jwt(jwt) => Self::Jwt(Box::new(Tokens::new(jwt, keyrings, runtime)?)),
         })
     }
 
@@ -76,6 +82,8 @@ impl Step {
             Self::Path(_) => ("path", Strength::Path, false),
             Self::Query(_) => ("query", Strength::Query, false),
             Self::Session(_) => ("laravel_session", Strength::Proven, true),
+            // In a cookie as well: a client that holds a token can let go of it.
+            Self::Jwt(_) => ("jwt", Strength::Proven, false),
         };
         Kind {
             source,
@@ -98,6 +106,10 @@ impl Step {
                     Recall::Due(due) => Answer::Due(Due::Session(due)),
                 },
             },
+            Self::Jwt(tokens) => match tokens.ask(facts.headers) {
+                jwt::Answer::Known(answer) => answer.into(),
+                jwt::Answer::Due(fetching) => Answer::Due(Due::Keys(fetching)),
+            },
         }
     }
 
@@ -110,11 +122,15 @@ impl Step {
     }
 
     /// Waits for the look-up that this step found due.
-    pub async fn wait<'a>(&self, due: Due) -> Result<Claim<'a>, Unresolved> {
+    pub async fn wait<'a>(&self, due: Due, facts: &Facts<'a>) -> Result<Claim<'a>, Unresolved> {
         match (self, due) {
             (Self::Session(step), Due::Session(due)) => {
                 let tenant = step.sessions.wait(due).await?;
                 Ok(Named::Id(tenant).into())
+            }
+            (Self::Jwt(tokens), Due::Keys(fetching)) => {
+                let verified = tokens.wait(fetching, facts.headers).await?;
+                Ok(verified.into())
             }
             // A step waits for its own look-ups only: the chain gives each back to the step that it had it from.
             _ => Err(Unresolved::LookupFailed),
