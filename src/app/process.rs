@@ -13,11 +13,11 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,10 +29,11 @@ use crate::flags::sync::Sync;
 use crate::flags::{Flags, Origin};
 use crate::identity::jwt::Keyrings;
 use crate::proxy::access_log::AccessLog;
+use crate::proxy::door::Door;
 use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
 use crate::telemetry::{AccessLog as AccessLogConfig, Metrics, SetFilter};
-use crate::{control, dashboard, db, engine, proxy};
+use crate::{control, dashboard, db, engine};
 
 /// The flags' own connections: one listens, one asks, one spare for an acknowledgement.
 const SYNC_POOL: u32 = 3;
@@ -40,8 +41,6 @@ const SYNC_POOL: u32 = 3;
 const SYNC_STATEMENT: Duration = Duration::from_secs(60);
 /// For the access log's last lines to reach a slow disk.
 const LAST_LINES: Duration = Duration::from_secs(2);
-/// Between two looks whether the proxy takes connections.
-const LOOK_FOR_PROXY: Duration = Duration::from_millis(5);
 
 /// Everything that runs in this process, and what stops it.
 pub(super) struct Process {
@@ -49,7 +48,7 @@ pub(super) struct Process {
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    proxy: Option<proxy::Running>,
+    door: Option<Door>,
     access_log: AccessLog,
 }
 
@@ -91,15 +90,14 @@ impl Process {
             false => AccessLogConfig::Off,
         };
         let access_log = AccessLog::start(&access_log, metrics.log_lines_dropped.clone())?;
-        let proxy = if roles.contains(&Role::Proxy) {
+        let door = if roles.contains(&Role::Proxy) {
             let gateway = Gateway::new(
                 Arc::clone(&edge),
                 flags.clone(),
                 Arc::clone(&metrics),
                 access_log.clone(),
             );
-            check_ports(&config.proxy.listen)?;
-            Some(proxy::server(&config.proxy, gateway))
+            Some(Door::bind(&config.proxy, gateway)?)
         } else {
             None
         };
@@ -151,10 +149,6 @@ impl Process {
             "control.listen",
             config.control.listen,
             admin,
-            until_listening(match roles.contains(&Role::Proxy) {
-                true => config.proxy.listen.clone(),
-                false => Vec::new(),
-            }),
         )?;
         if roles.contains(&Role::Proxy) {
             let socket = config
@@ -185,7 +179,6 @@ impl Process {
                     "dashboard.listen",
                     config.dashboard.listen,
                     dashboard::router(legacy.clone()),
-                    std::future::ready(()),
                 )?;
             }
             if roles.contains(&Role::Engine) {
@@ -196,7 +189,6 @@ impl Process {
                     "engine.listen",
                     config.engine.listen,
                     engine::router(pool.clone(), legacy),
-                    std::future::ready(()),
                 )?;
             }
         }
@@ -218,7 +210,7 @@ impl Process {
             metrics,
             tasks,
             stop,
-            proxy,
+            door,
             access_log,
         })
     }
@@ -226,14 +218,20 @@ impl Process {
     /// Runs until a signal. First the proxy takes no more connections and answers what it has; then the rest stops.
     pub(super) fn run(mut self, runtime: &Runtime) -> anyhow::Result<ExitCode> {
         let (close, ended) = (CancellationToken::new(), CancellationToken::new());
-        if let Some(proxy) = self.proxy.take() {
+        let has_door = self.door.is_some();
+        if let Some(door) = self.door.take() {
             let (close, ended) = (close.clone(), ended.clone().drop_guard());
             std::thread::Builder::new()
                 .name("proxy".to_owned())
                 .spawn(move || {
-                    proxy.run(close);
+                    if let Err(e) = door.run(close) {
+                        tracing::error!(error = %e, "the proxy cannot run");
+                    }
                     drop(ended);
                 })?;
+        } else {
+            // Nobody has to be waited for.
+            ended.cancel();
         }
         runtime.block_on(async {
             let (mut term, mut int) = (
@@ -243,12 +241,15 @@ impl Process {
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
-                () = ended.cancelled() => anyhow::bail!("the proxy ended by itself"),
+                () = ended.cancelled(), if has_door => anyhow::bail!("the proxy ended by itself"),
             }
             tracing::info!("stopping: no new connections; waiting for the requests in flight");
             close.cancel();
             let left = tokio::select! {
-                left = self.drain() => left,
+                biased;
+                // The last connection is closed.
+                () = ended.cancelled() => 0,
+                () = sleep(self.config.proxy.drain) => self.metrics.in_flight.get(),
                 // A second signal means now.
                 _ = term.recv() => self.metrics.in_flight.get(),
                 _ = int.recv() => self.metrics.in_flight.get(),
@@ -270,24 +271,6 @@ impl Process {
             })
         })
     }
-
-    /// Waits until no request has been in flight for a moment, at most `proxy.drain`. Answers how many are left.
-    async fn drain(&self) -> i64 {
-        let deadline = Instant::now() + self.config.proxy.drain;
-        // An answer is counted as done when its last byte is handed to the kernel, and a request as begun when its
-        // head is read: a few quiet looks in a row cover what lies between.
-        let mut look = interval(Duration::from_millis(20));
-        let mut quiet = 0;
-        while quiet < 5 {
-            look.tick().await;
-            let left = self.metrics.in_flight.get();
-            quiet = if left == 0 { quiet + 1 } else { 0 };
-            if Instant::now() >= deadline {
-                return left;
-            }
-        }
-        0
-    }
 }
 
 /// Host name and first port, as an operator would point at it.
@@ -305,16 +288,7 @@ fn default_name(config: &Config, roles: &BTreeSet<Role>) -> String {
     format!("{host}:{}", listen.unwrap_or(&config.control.listen).port())
 }
 
-/// pingora ends the process when a port is taken; asked first, we can say which and why.
-fn check_ports(listen: &[SocketAddr]) -> anyhow::Result<()> {
-    for address in listen {
-        std::net::TcpListener::bind(address)
-            .with_context(|| format!("proxy.listen: cannot listen on {address}"))?;
-    }
-    Ok(())
-}
-
-/// Binds at once, and answers when `gate` opens; who connects before that waits.
+/// Binds at once, so that a port that is taken ends the start.
 fn serve_tcp(
     runtime: &Runtime,
     tasks: &TaskTracker,
@@ -322,17 +296,12 @@ fn serve_tcp(
     key: &'static str,
     listen: SocketAddr,
     router: Router,
-    gate: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let listener = runtime
         .block_on(TcpListener::bind(listen))
         .with_context(|| format!("{key}: cannot listen on {listen}"))?;
     let stop = stop.clone();
     tasks.spawn(async move {
-        tokio::select! {
-            () = gate => {}
-            () = stop.cancelled() => return,
-        }
         let server = axum::serve(listener, router);
         report(
             key,
@@ -343,22 +312,6 @@ fn serve_tcp(
         .await;
     });
     Ok(())
-}
-
-/// Waits until the proxy takes connections: before that, nobody may be told that this process is ready. pingora
-/// binds its ports on a thread of its own and tells nobody.
-async fn until_listening(addresses: Vec<SocketAddr>) {
-    // Port 0 is for the kernel to choose, and nobody is told which it chose.
-    for address in addresses.into_iter().filter(|a| a.port() != 0) {
-        // The kernel may lend us the very port that we try, and TCP connects a socket to itself.
-        let answers = async || match TcpStream::connect(address).await {
-            Ok(stream) => stream.local_addr().is_ok_and(|own| own != address),
-            Err(_) => false,
-        };
-        while !answers().await {
-            sleep(LOOK_FOR_PROXY).await;
-        }
-    }
 }
 
 async fn report(what: &'static str, server: impl Future<Output = std::io::Result<()>>) {

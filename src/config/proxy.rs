@@ -72,6 +72,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     let trusted_proxies = proxy.list("trusted_proxies", address::network);
     let threads = proxy.count("threads", 0..=1024);
     let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
+    let keep_header_case = proxy.switch("keep_header_case");
     let limits = read_limits(proxy.section("limits"));
     let timeouts = read_timeouts(proxy.section("timeouts"));
     proxy.finish();
@@ -91,6 +92,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             trusted_proxies: trusted_proxies?,
             threads: usize::try_from(threads?).ok()?,
             drain: drain?,
+            keep_header_case: keep_header_case?,
             limits: limits?,
             timeouts: timeouts?,
             upstreams: upstreams?,

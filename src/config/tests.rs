@@ -261,6 +261,7 @@ fn a_full_file_is_read_as_it_is_written() {
         Duration::from_secs(120)
     );
     assert_eq!(config.proxy.limits.body_bytes, 0);
+    assert!(config.proxy.keep_header_case);
     assert_eq!(
         config.proxy.routes[0].host.as_deref(),
         Some("app.example.com")

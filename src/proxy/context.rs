@@ -23,6 +23,8 @@ pub struct Context {
     pub(super) begun: Instant,
     /// ASCII, and made once: it is a field of the request and of the answer.
     pub(super) request_id: HeaderValue,
+    /// Of the same trace as `request_id`. `None`: a trusted peer gave the request its id.
+    pub(super) traceparent: Option<HeaderValue>,
     pub(super) peer: Option<IpAddr>,
     pub(super) trusted: bool,
     pub(super) host: Option<String>,
@@ -48,6 +50,7 @@ impl Context {
             metrics: Arc::clone(metrics),
             begun: Instant::now(),
             request_id: HeaderValue::from_static(""),
+            traceparent: None,
             peer: None,
             trusted: false,
             host: None,
@@ -64,6 +67,14 @@ impl Context {
 
     pub(super) fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// For a trusted peer that asked: what decided.
+    pub(super) fn decision_text(&self, verdict: Verdict) -> HeaderValue {
+        let capability = &self.edge.capability(verdict.capability).name;
+        let (reason, revision) = (verdict.decision.reason.as_str(), self.revision);
+        let text = format!("capability={capability} reason={reason} revision={revision}");
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("none"))
     }
 
     /// Writes the request's one line.
@@ -85,7 +96,6 @@ impl Context {
             (None, None) => None,
         };
         log.write(&Line {
-            time: &chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
             request_id: self.request_id(),
             client: self.peer,
             method: head.method.as_str(),
@@ -93,7 +103,7 @@ impl Context {
             path,
             status,
             bytes: session.body_bytes_sent() as u64,
-            ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
+            elapsed,
             tenant: self.tenant,
             identity: self.tenant.map(|_| self.identity),
             capability: verdict.map_or("none", |v| &self.edge.capability(v.capability).name),

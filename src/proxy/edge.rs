@@ -25,6 +25,7 @@ const LEGACY: &str = "legacy";
 const MODERN: &str = "modern";
 
 pub struct Edge {
+    pub keep_header_case: bool,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub chain: Chain,
@@ -134,6 +135,7 @@ impl Edge {
             .map(|u| metrics.upstream_failure(&u.name, "connect"))
             .collect();
         Ok(Self {
+            keep_header_case: config.keep_header_case,
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             chain,

@@ -2,17 +2,20 @@
 //!
 //! Its own file, because an upstream believes every field that is set here.
 
-use http::{HeaderName, HeaderValue, header};
-use pingora::Result;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
+use pingora::prelude::*;
 use pingora::proxy::Session;
 
 use super::context::Context;
+use super::door::connection::Connection;
+use super::fields::{Fields, change_request};
 use super::headers::{
-    X_REQUEST_ID, fresh_id, is_ours, is_reserved, is_traceparent, trace_of, traceparent,
+    X_REQUEST_ID, fresh_trace, is_ours, is_reserved, is_traceparent, trace_of, traceparent,
 };
 
-// Statics and not constants: their text then lives as long as the process, and pingora takes such text without a copy.
+// Statics and not constants: what is put into a head refers to them.
+static HOST: HeaderName = header::HOST;
 static X_FICUS_TENANT: HeaderName = HeaderName::from_static("x-ficus-tenant");
 static X_FICUS_CAPABILITY: HeaderName = HeaderName::from_static("x-ficus-capability");
 static X_FICUS_REVISION: HeaderName = HeaderName::from_static("x-ficus-revision");
@@ -21,75 +24,90 @@ static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-prot
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// What is put in at most; see [`dress`].
+const FIELDS: usize = 12;
+
 /// Works on pingora's copy of the head, after the hop-by-hop fields are gone: what is set here reaches the upstream.
 pub fn dress(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -> Result<()> {
+    change_request(upstream, ctx.edge.keep_header_case, FIELDS, |fields| {
+        fill(fields, session, ctx)
+    })
+}
+
+fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()> {
     match ctx.trusted {
-        true => strip(upstream, is_ours),
-        false => strip(upstream, |name| is_reserved(name) || is_ours(name)),
+        true => strip(fields, is_ours),
+        false => strip(fields, |name| is_reserved(name) || is_ours(name)),
     }
     if let Some(tenant) = ctx.tenant {
-        upstream.insert_header(X_FICUS_TENANT.as_str(), HeaderValue::from(tenant))?;
+        fields.put(&X_FICUS_TENANT, HeaderValue::from(tenant))?;
     }
     if let Some(verdict) = ctx.verdict {
         let capability = ctx.edge.capability(verdict.capability);
-        upstream.insert_header(X_FICUS_CAPABILITY.as_str(), capability.header.clone())?;
+        fields.put(&X_FICUS_CAPABILITY, capability.header.clone())?;
         let place = verdict.upstream.map(|place| &ctx.edge.upstreams[place]);
         if let Some(chosen) = place.filter(|upstream| !upstream.config.preserve_host) {
-            upstream.insert_header(header::HOST, chosen.authority.clone())?;
+            fields.put(&HOST, chosen.authority.clone())?;
         }
     }
-    upstream.insert_header(X_FICUS_REVISION.as_str(), HeaderValue::from(ctx.revision))?;
-    upstream.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
-    name_client(upstream, session, ctx)?;
-    trace(upstream, ctx)
+    fields.put(&X_FICUS_REVISION, HeaderValue::from(ctx.revision))?;
+    fields.put(&X_REQUEST_ID, ctx.request_id.clone())?;
+    name_client(fields, session)?;
+    trace(fields, ctx)
 }
 
-fn strip(upstream: &mut RequestHeader, taken: fn(&str) -> bool) {
+fn strip(fields: &mut dyn Fields, taken: fn(&str) -> bool) {
     // Most requests have none of them, and allocate nothing here.
-    let first = upstream.headers.keys().position(|n| taken(n.as_str()));
+    let first = fields.map().keys().position(|n| taken(n.as_str()));
     let Some(first) = first else { return };
-    let names = upstream.headers.keys().skip(first);
+    let names = fields.map().keys().skip(first);
     let names: Vec<HeaderName> = names.filter(|n| taken(n.as_str())).cloned().collect();
     for name in &names {
-        upstream.remove_header(name);
+        fields.remove(name);
     }
 }
 
 /// Who the client is, in the words that every application server reads. A trusted peer's chain is gone on with.
-fn name_client(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -> Result<()> {
-    if let Some(peer) = ctx.peer {
-        // Several lines are one list (RFC 9110, 5.3).
-        let mut chain = String::new();
-        let lines = upstream.headers.get_all(&X_FORWARDED_FOR).iter();
-        for line in lines.filter_map(|v| v.to_str().ok()).map(str::trim) {
-            if !line.is_empty() {
-                chain.push_str(line);
-                chain.push_str(", ");
-            }
-        }
-        chain.push_str(&peer.to_string());
-        upstream.insert_header(X_FORWARDED_FOR.as_str(), chain)?;
+fn name_client(fields: &mut dyn Fields, session: &Session) -> Result<()> {
+    if let Some(connection) = Connection::of(session) {
+        let own = &connection.forwarded_for;
+        let chain = match fields.map().contains_key(&X_FORWARDED_FOR) {
+            true => append_to_chain(fields.map(), own)?,
+            false => own.clone(),
+        };
+        fields.put(&X_FORWARDED_FOR, chain)?;
     }
-    if !upstream.headers.contains_key(&X_FORWARDED_PROTO) {
+    if !fields.map().contains_key(&X_FORWARDED_PROTO) {
         let tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
         let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
-        upstream.insert_header(X_FORWARDED_PROTO.as_str(), scheme)?;
+        fields.put(&X_FORWARDED_PROTO, scheme)?;
     }
-    if !upstream.headers.contains_key(&X_FORWARDED_HOST)
+    if !fields.map().contains_key(&X_FORWARDED_HOST)
         && let Some(host) = session.req_header().headers.get(header::HOST)
     {
-        upstream.insert_header(X_FORWARDED_HOST.as_str(), host.clone())?;
+        fields.put(&X_FORWARDED_HOST, host.clone())?;
     }
     Ok(())
 }
 
-fn trace(upstream: &mut RequestHeader, ctx: &Context) -> Result<()> {
-    let given = upstream.headers.get(&TRACEPARENT);
+/// Several lines are one list (RFC 9110, 5.3).
+fn append_to_chain(headers: &HeaderMap, own: &HeaderValue) -> Result<HeaderValue> {
+    let lines = headers.get_all(&X_FORWARDED_FOR).iter().chain([own]);
+    let lines = lines.filter_map(|line| line.to_str().ok()).map(str::trim);
+    let chain: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    HeaderValue::try_from(chain.join(", ")).or_err(InternalError, "writing x-forwarded-for")
+}
+
+fn trace(fields: &mut dyn Fields, ctx: &Context) -> Result<()> {
+    let given = fields.map().get(&TRACEPARENT);
     let given = given.and_then(|v| v.to_str().ok());
     if ctx.trusted && given.is_some_and(is_traceparent) {
         return Ok(());
     }
-    // The request's id is its trace id where it can be, so that one number finds both.
-    let trace = trace_of(ctx.request_id()).unwrap_or_else(fresh_id);
-    upstream.insert_header(TRACEPARENT.as_str(), traceparent(trace, rand::random()))
+    let ours = match &ctx.traceparent {
+        Some(ours) => ours.clone(),
+        // The request's id is its trace id where it can be, so that one number finds both.
+        None => traceparent(trace_of(ctx.request_id()).unwrap_or_else(fresh_trace)),
+    };
+    fields.put(&TRACEPARENT, ours)
 }

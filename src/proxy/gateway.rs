@@ -9,15 +9,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::prelude::*;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use prometheus_client::metrics::counter::Counter;
 
 use super::access_log::AccessLog;
 use super::context::Context;
+use super::door::connection::Connection;
 use super::edge::{Edge, Leads, caller};
+use super::fields::change_response;
 use super::forward::dress;
-use super::headers::{X_REQUEST_ID, fresh_id, is_request_id};
+use super::headers::{X_REQUEST_ID, fresh_ids, is_request_id};
 use super::policy::check_length;
 use super::refusal::{Refusal, answered, refuse};
 use crate::flags::{Caller, Flags};
@@ -29,7 +32,9 @@ static X_FICUS_SERVED_BY: HeaderName = HeaderName::from_static("x-ficus-served-b
 static X_FICUS_DECISION: HeaderName = HeaderName::from_static("x-ficus-decision");
 static X_FICUS_DEBUG: HeaderName = HeaderName::from_static("x-ficus-debug");
 
-/// What pingora drives. Shared by every request, so nothing in it changes but through `edge` and `flags`.
+/// What pingora drives. Every worker has one, all share what it holds, so nothing in it changes but through `edge` and
+/// `flags`.
+#[derive(Clone)]
 pub struct Gateway {
     edge: Arc<ArcSwap<Edge>>,
     flags: Flags,
@@ -54,6 +59,11 @@ impl Gateway {
             metrics,
             access_log,
         }
+    }
+
+    /// What the configuration means, now and after each reload.
+    pub(super) fn edge(&self) -> Arc<ArcSwap<Edge>> {
+        Arc::clone(&self.edge)
     }
 
     /// The limits on a head, and the Host that everything else stands on.
@@ -188,6 +198,9 @@ impl ProxyHttp for Gateway {
         Context::new(self.edge.load_full(), &self.metrics)
     }
 
+    /// None. pingora's own choice is one that compresses, which each request would ask whether it may.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
     /// Every deadline on the client's side that pingora leaves open.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let timeouts = &ctx.edge.timeouts;
@@ -204,18 +217,17 @@ impl ProxyHttp for Gateway {
 
     /// Refuses or decides.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        ctx.peer = session
-            .client_addr()
-            .and_then(|a| a.as_inet())
-            .map(|a| a.ip().to_canonical());
+        ctx.peer = Connection::of(session).map(|connection| connection.ip);
         ctx.trusted = ctx.peer.is_some_and(|peer| ctx.edge.is_trusted(peer));
         let handed = session
             .get_header(&X_REQUEST_ID)
             .filter(|id| ctx.trusted && id.to_str().is_ok_and(is_request_id));
-        ctx.request_id = match handed {
-            Some(id) => id.clone(),
-            None => HeaderValue::try_from(format!("{:032x}", fresh_id()))
-                .unwrap_or(HeaderValue::from_static("none")),
+        (ctx.request_id, ctx.traceparent) = match handed {
+            Some(id) => (id.clone(), None),
+            None => {
+                let (id, traceparent) = fresh_ids();
+                (id, Some(traceparent))
+            }
         };
         let checked = self.check_head(session, ctx);
         let decided = match checked {
@@ -288,33 +300,31 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if session.is_process_shutting_down() {
+            // Said with the answer, so that the client does not send the next request into a closing connection.
+            session.set_keepalive(None);
+        }
         // An interim answer comes before the end of the request, and is no reason to close the connection after it.
         let interim = response.status.is_informational();
         session.set_close_on_response_before_downstream_finish(!interim);
         if interim && response.status.as_u16() != 101 {
             return Ok(());
         }
-        // An old client reads chunks as the body itself. Without them the end of the connection ends the answer.
-        if session.req_header().version == Version::HTTP_10 {
-            response.remove_header(&header::TRANSFER_ENCODING);
-        }
-        response.remove_header(&X_FICUS_DECISION);
-        if let Some(verdict) = ctx.verdict {
-            response.insert_header(
-                X_FICUS_SERVED_BY.as_str(),
-                HeaderValue::from_static(verdict.decision.side.as_str()),
-            )?;
-            if ctx.trusted && session.get_header(&X_FICUS_DEBUG).is_some() {
-                let capability = &ctx.edge.capability(verdict.capability).name;
-                let (reason, revision) = (verdict.decision.reason.as_str(), ctx.revision);
-                response.insert_header(
-                    X_FICUS_DECISION.as_str(),
-                    format!("capability={capability} reason={reason} revision={revision}"),
-                )?;
+        change_response(response, ctx.edge.keep_header_case, 4, |fields| {
+            // An old client reads chunks as the body itself. Without them the end of the connection ends the answer.
+            if session.req_header().version == Version::HTTP_10 {
+                fields.remove(&header::TRANSFER_ENCODING);
             }
-        }
-        response.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
-        Ok(())
+            fields.remove(&X_FICUS_DECISION);
+            if let Some(verdict) = ctx.verdict {
+                let side = verdict.decision.side.as_str();
+                fields.put(&X_FICUS_SERVED_BY, HeaderValue::from_static(side))?;
+                if ctx.trusted && session.get_header(&X_FICUS_DEBUG).is_some() {
+                    fields.put(&X_FICUS_DECISION, ctx.decision_text(verdict))?;
+                }
+            }
+            fields.put(&X_REQUEST_ID, ctx.request_id.clone())
+        })
     }
 
     fn fail_to_connect(

@@ -3,9 +3,10 @@
 //! Pure, and its own file, because this list is the wall between "who you are" and "who you say you are".
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::ops::Range;
 
-use http::HeaderName;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -54,23 +55,55 @@ pub fn is_request_id(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-/// 128 random bits, as request id and as W3C trace id; never zero, which W3C forbids.
-pub fn fresh_id() -> u128 {
-    rand::random::<u128>() | 1
+/// What names a request that nobody has named yet: its `traceparent`, and the trace id in it as request id. One
+/// allocation for both, since every request has them.
+pub fn fresh_ids() -> (HeaderValue, HeaderValue) {
+    let text = Bytes::copy_from_slice(&spell(fresh_trace(), rand::random()));
+    let request_id = HeaderValue::from_maybe_shared(text.slice(TRACE_ID));
+    let traceparent = HeaderValue::from_maybe_shared(text);
+    // Hex digits and dashes are a value.
+    let none = |_| HeaderValue::from_static("none");
+    (
+        request_id.unwrap_or_else(none),
+        traceparent.unwrap_or_else(none),
+    )
 }
 
-/// The trace id that a request id is, if it is one: 32 hex digits, as [`fresh_id`] writes it, or fewer.
+/// The trace id that a request id is, if it is one: 32 hex digits, as [`fresh_ids`] writes it, or fewer.
 pub fn trace_of(request_id: &str) -> Option<u128> {
     let trace = u128::from_str_radix(request_id, 16).ok();
     trace.filter(|trace| *trace != 0)
 }
 
+/// A `traceparent` in this trace, with a new span.
+pub fn traceparent(trace: u128) -> HeaderValue {
+    let text = spell(trace, rand::random());
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("none"))
+}
+
+/// Where the trace id stands in a `traceparent`.
+const TRACE_ID: Range<usize> = 3..35;
+const SPAN_ID: Range<usize> = 36..52;
+
+/// 128 random bits; never zero, which W3C forbids.
+pub fn fresh_trace() -> u128 {
+    rand::random::<u128>() | 1
+}
+
 /// `00-{trace id}-{span id}-{flags}` of W3C Trace Context, level 1; sampling is left to those who trace.
-pub fn traceparent(trace: u128, span: u64) -> String {
-    let mut text = String::with_capacity(55);
-    // Writing into a String cannot fail.
-    let _ = write!(text, "00-{trace:032x}-{:016x}-00", span | 1);
+fn spell(trace: u128, span: u64) -> [u8; 55] {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    hex(&mut text[TRACE_ID], &trace.to_be_bytes());
+    hex(&mut text[SPAN_ID], &(span | 1).to_be_bytes());
     text
+}
+
+fn hex(text: &mut [u8], bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
 }
 
 /// Whether a client's `traceparent` is one: version 00, lower-case hex, no zero ids.
@@ -150,10 +183,26 @@ mod tests {
 
     #[test]
     fn our_traceparent_is_one() {
-        assert!(is_traceparent(&traceparent(fresh_id(), 0)));
+        for trace in [fresh_trace(), 1, u128::MAX] {
+            assert!(is_traceparent(traceparent(trace).to_str().unwrap()));
+        }
         assert!(is_traceparent(
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         ));
+    }
+
+    #[test]
+    fn a_fresh_request_id_is_the_trace_of_its_traceparent() {
+        let (request_id, traceparent) = fresh_ids();
+        let (request_id, traceparent) =
+            (request_id.to_str().unwrap(), traceparent.to_str().unwrap());
+        assert!(is_request_id(request_id) && is_traceparent(traceparent));
+        assert_eq!(&traceparent[TRACE_ID], request_id);
+        assert_eq!(
+            trace_of(request_id),
+            u128::from_str_radix(request_id, 16).ok()
+        );
+        assert_ne!(fresh_ids().0, request_id);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The proxy: routes by flag, forwards, and answers for what an upstream cannot.
 //!
-//! This file holds the configuration and puts the pingora service together; a request's life is [`gateway`].
+//! This file holds the configuration; connections come in at the [`door`], and a request's life is [`gateway`].
 
 pub mod access_log;
 mod context;
+pub mod door;
 pub mod edge;
 pub mod explain;
+mod fields;
 mod forward;
 pub mod gateway;
 pub mod headers;
@@ -20,11 +22,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use pingora::listeners::TcpSocketOptions;
-use pingora::proxy::http_proxy_service_with_name;
-use pingora::server::configuration::ServerConf;
-use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
-use tokio_util::sync::CancellationToken;
 
 use crate::flags::{Effect, Side};
 
@@ -38,6 +35,8 @@ pub struct Config {
     pub threads: usize,
     /// How long a stopping proxy waits for requests in flight.
     pub drain: Duration,
+    /// Field names leave as they were spelt, and not in lower case.
+    pub keep_header_case: bool,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub upstreams: BTreeMap<String, Upstream>,
@@ -111,57 +110,4 @@ pub enum RouteTarget {
     Side(Side),
     /// Always this upstream, by its name.
     Upstream(String),
-}
-
-/// Puts the pingora server together. It is run by [`Running::run`] on a thread of its own, since pingora brings its
-/// own runtimes and may not be started inside another.
-pub fn server(config: &Config, gateway: gateway::Gateway) -> Running {
-    let threads = match config.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let conf = ServerConf {
-        threads,
-        // Idle connections kept a worker thread; below the peak, connections are closed and opened again.
-        upstream_keepalive_pool_size: 1024,
-        // One attempt, and one more where pingora's own rule allows it: idempotent, buffered, on a reused connection.
-        max_retries: 2,
-        // We wait for the requests in flight ourselves and leave as soon as the last one is answered.
-        grace_period_seconds: Some(config.drain.as_secs() + 60),
-        graceful_shutdown_timeout_seconds: Some(1),
-        ..ServerConf::default()
-    };
-    let mut server = Server::new_with_opt_and_conf(None, conf);
-    server.bootstrap();
-    let mut service = http_proxy_service_with_name(&server.configuration, gateway, "proxy");
-    for listen in &config.listen {
-        let mut options = TcpSocketOptions::default();
-        options.tcp_keepalive = Some(upstream::keepalive());
-        service.add_tcp_with_settings(&listen.to_string(), options);
-    }
-    server.add_service(service);
-    Running(server)
-}
-
-/// A proxy that is ready to run.
-pub struct Running(Server);
-
-impl Running {
-    /// Serves until `stop`, then takes no more connections and goes on with the requests in flight. Blocks for longer
-    /// than anybody should wait: the caller counts the requests and ends the process.
-    pub fn run(self, stop: CancellationToken) {
-        self.0.run(RunArgs {
-            shutdown_signal: Box::new(Stop(stop)),
-        });
-    }
-}
-
-struct Stop(CancellationToken);
-
-#[async_trait::async_trait]
-impl ShutdownSignalWatch for Stop {
-    async fn recv(&self) -> ShutdownSignal {
-        self.0.cancelled().await;
-        ShutdownSignal::GracefulTerminate
-    }
 }

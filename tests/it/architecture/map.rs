@@ -187,7 +187,13 @@ pub const LONG_FILES: [(&str, usize, &str); 4] = [
 ];
 
 /// Ignored tests that are run all the same, each with who runs it.
-pub const UNASKED: [(&str, &str); 1] = [(
-    "tests/it/embedded.rs",
-    "the process that the test before it starts and kills",
-)];
+pub const UNASKED: [(&str, &str); 2] = [
+    (
+        "tests/it/embedded.rs",
+        "the process that the test before it starts and kills",
+    ),
+    (
+        "tests/it/proxy/corpus/beside.rs",
+        "make soak: it compares with nginx and HAProxy, which the tests do not need",
+    ),
+];

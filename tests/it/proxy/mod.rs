@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 
 use crate::support::process::{Ficus, Setup, eventually};
 
+mod corpus;
+mod door;
 mod headers;
 mod observing;
 mod policies;

@@ -75,6 +75,30 @@ async fn fields_keep_their_values_their_number_and_their_order() {
 }
 
 #[tokio::test]
+async fn names_of_fields_leave_in_lower_case_or_as_they_were_spelt() {
+    for (settings, request, answer) in [
+        ("", "x-mixed-case", "x-powered-by"),
+        (
+            "[proxy]\nkeep_header_case = true\n",
+            "X-Mixed-CASE",
+            "X-Powered-BY",
+        ),
+    ] {
+        let (legacy, mut asked) =
+            recorder("HTTP/1.1 200 Quite Fine\r\nX-Powered-BY: PHP\r\nContent-Length: 0\r\n\r\n")
+                .await;
+        let ficus = in_front_of(legacy, settings).await;
+        let got = ask(ficus.proxy, get("/", "X-Mixed-CASE: 1\r\n")).await.head;
+        assert_eq!(got.first, "HTTP/1.1 200 Quite Fine");
+        let has = |fields: &[(String, String)], name| fields.iter().any(|(n, _)| n == name);
+        assert!(has(&got.fields, answer), "{got:?}");
+        let seen = asked.next().await.head;
+        assert!(has(&seen.fields, request), "{seen:?}");
+        assert!(has(&seen.fields, "x-ficus-revision"), "{seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn answers_without_a_body_have_none() {
     let legacy = origin(|mut wire| async move {
         while let Ok(request) = wire.request().await {

@@ -1,0 +1,111 @@
+//! The door: where connections come in, and where they are let go.
+//!
+//! Its own folder, because pingora's own server knows no caps, no deadline for a whole head and no thread that keeps
+//! its connections: [`listen`] binds and accepts on one thread; each [`worker`] is a thread with a runtime and upstream
+//! connections of its own; a [`conversation`] is a connection's life there, [`stream`] its socket as pingora drives it, over
+//! a [`transport`]; and [`connection`] is what the socket and the gateway both know.
+
+pub mod connection;
+mod conversation;
+mod listen;
+mod stream;
+mod transport;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::future::try_join_all;
+use pingora::server::configuration::ServerConf;
+use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
+
+use super::Config;
+use super::gateway::Gateway;
+use listen::{Listener, accept};
+use worker::{Hands, Worker};
+
+/// Bound and ready to serve: who connects already waits in the kernel.
+pub struct Door {
+    listeners: Vec<Listener>,
+    threads: usize,
+    gateway: Gateway,
+}
+
+impl Door {
+    /// Takes the addresses, or says which one cannot be had and why.
+    pub fn bind(config: &Config, gateway: Gateway) -> anyhow::Result<Self> {
+        let listeners: anyhow::Result<Vec<_>> = config
+            .listen
+            .iter()
+            .map(|address| {
+                Listener::bind(*address)
+                    .with_context(|| format!("proxy.listen: cannot listen on {address}"))
+            })
+            .collect();
+        Ok(Self {
+            listeners: listeners?,
+            threads: match config.threads {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                threads => threads,
+            },
+            gateway,
+        })
+    }
+
+    /// Where it listens: the ports that the kernel chose for port 0.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.iter().map(Listener::address).collect()
+    }
+
+    /// Serves until `stop`; then takes what has already connected, and returns when the last connection is done with its
+    /// request. A tunnel may last for as long as it likes: who cannot wait drops the thread that is in here. Blocks.
+    pub fn run(self, stop: CancellationToken) -> io::Result<()> {
+        let conf = Arc::new(pingora_conf());
+        let workers: io::Result<Vec<Worker>> = (0..self.threads)
+            .map(|place| Worker::start(place, &conf, self.gateway.clone(), stop.child_token()))
+            .collect();
+        let mut workers = workers?;
+        let hands = Hands::new(workers.iter().map(|w| w.hand.clone()).collect());
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let loops = self.listeners.into_iter();
+            let done = try_join_all(loops.map(|l| accept(l, hands.clone(), stop.clone()))).await?;
+            for worker in &mut workers {
+                let _ = worker.is_stopping.wait_for(|is| *is).await;
+            }
+            // Only now are the ports given up: who finds one closed can rely on it that the rest has heard.
+            drop(done);
+            io::Result::Ok(())
+        })?;
+        drop(hands);
+        for worker in workers {
+            // The last sender: the worker sees that nothing more comes.
+            drop(worker.hand);
+            if worker.thread.join().is_err() {
+                tracing::error!("a worker of the proxy panicked");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What pingora reads of it in a proxy without a server.
+fn pingora_conf() -> ServerConf {
+    ServerConf {
+        // Of each of ours: it shares nothing.
+        threads: 1,
+        // Idle connections kept a worker thread; below the peak, connections are closed and opened again.
+        upstream_keepalive_pool_size: 1024,
+        // One attempt, and one more where pingora's own rule allows it: idempotent, buffered, on a reused connection.
+        max_retries: 2,
+        ..ServerConf::default()
+    }
+}
+
+/// After an accept that failed for want of descriptors or memory: long enough for some to come back, short enough that
+/// nobody who waits in the kernel's queue gives up.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
