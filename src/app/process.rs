@@ -32,6 +32,7 @@ use crate::proxy::access_log::AccessLog;
 use crate::proxy::door::Door;
 use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
+use crate::proxy::limits::Limiter;
 use crate::telemetry::{AccessLog as AccessLogConfig, Metrics, SetFilter};
 use crate::{control, dashboard, db, engine};
 
@@ -80,6 +81,10 @@ impl Process {
             runtime: runtime.handle().clone(),
             metrics: Arc::clone(&metrics),
             keyrings: Keyrings::default(),
+            limiter: Arc::new(Limiter::new(
+                &config.proxy.rate_limit,
+                metrics.rate_limits_forgotten.clone(),
+            )),
         };
         let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config)?));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Watch, needs_restart};
 use crate::flags::Effect;
 use crate::identity::{Chain, jwt::Keyrings, store::session_lookup};
-use crate::proxy::{edge::Edge, upstream::RESOLVE_EVERY};
+use crate::proxy::{edge::Edge, limits::Limiter, upstream::RESOLVE_EVERY};
 use crate::rollout::{self, Author, Source as ChangeSource, Terms};
 use crate::telemetry::{Metrics, SetFilter};
 
@@ -30,13 +30,16 @@ pub(super) struct EdgeBuilder {
     pub(super) metrics: Arc<Metrics>,
     /// What has been fetched outlives a reload.
     pub(super) keyrings: Keyrings,
+    /// One for the life of the process, so that a reload gives nobody a fresh limit.
+    pub(super) limiter: Arc<Limiter>,
 }
 
 impl EdgeBuilder {
     pub(super) fn build(&self, config: &Config) -> anyhow::Result<Edge> {
         let lookup = |session: &_| session_lookup(session, &config.database.url, &self.runtime);
         let chain = Chain::new(&config.tenant, &self.runtime, &self.keyrings, lookup)?;
-        Ok(Edge::build(&config.proxy, chain, &self.metrics)?)
+        let limiter = Arc::clone(&self.limiter);
+        Ok(Edge::build(&config.proxy, chain, limiter, &self.metrics)?)
     }
 }
 

@@ -75,6 +75,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     let keep_header_case = proxy.switch("keep_header_case");
     let limits = read_limits(proxy.section("limits"));
     let timeouts = read_timeouts(proxy.section("timeouts"));
+    let rate_limit = policy::read_counters(proxy.section("rate_limit"));
     proxy.finish();
 
     let upstreams = collect_named(upstreams, read_upstream);
@@ -95,6 +96,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             keep_header_case: keep_header_case?,
             limits: limits?,
             timeouts: timeouts?,
+            rate_limit: rate_limit?,
             upstreams: upstreams?,
             capabilities: capabilities?,
             routes: routes.iter().cloned().collect::<Option<_>>()?,

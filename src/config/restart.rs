@@ -11,6 +11,10 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("proxy.listen", old.proxy.listen != new.proxy.listen),
         ("proxy.threads", old.proxy.threads != new.proxy.threads),
         ("proxy.drain", old.proxy.drain != new.proxy.drain),
+        (
+            "proxy.rate_limit",
+            old.proxy.rate_limit != new.proxy.rate_limit,
+        ),
         ("control.listen", old.control.listen != new.control.listen),
         ("control.socket", old.control.socket != new.control.socket),
         (
@@ -82,6 +86,7 @@ mod tests {
             "proxy.listen",
             "proxy.threads",
             "proxy.drain",
+            "proxy.rate_limit",
             "control.listen",
             "control.socket",
             "control.public_url",
@@ -109,9 +114,10 @@ mod tests {
     fn routes_upstreams_limits_tenants_and_the_log_level_change_while_running() {
         let (old, full) = (valid("minimal"), valid("full"));
         let mut new = old.clone();
-        let fixed = (new.proxy.listen.clone(), new.proxy.threads, new.proxy.drain);
+        let fixed = new.proxy;
         new.proxy = full.proxy;
-        (new.proxy.listen, new.proxy.threads, new.proxy.drain) = fixed;
+        (new.proxy.listen, new.proxy.threads) = (fixed.listen, fixed.threads);
+        (new.proxy.drain, new.proxy.rate_limit) = (fixed.drain, fixed.rate_limit);
         (new.tenant, new.telemetry.log) = (full.tenant, full.telemetry.log);
         assert_eq!(needs_restart(&old, &new), [] as [&str; 0]);
     }

@@ -28,6 +28,8 @@ pub struct Reader<'e> {
 pub struct Section<'r, 'e> {
     pub(super) reader: &'r Reader<'e>,
     path: String,
+    /// The path without numbers and names of entries: what the documentation calls the section.
+    kind: String,
     own: Table,
     /// Where keys come from that the section itself does not have.
     defaults: Option<(&'static str, &'r Table)>,
@@ -49,6 +51,7 @@ impl<'r, 'e> Section<'r, 'e> {
         Self {
             reader,
             path: String::new(),
+            kind: String::new(),
             own,
             defaults: None,
             is_defaults: false,
@@ -61,15 +64,27 @@ impl<'r, 'e> Section<'r, 'e> {
     pub fn of_defaults(reader: &'r Reader<'e>, path: &'static str, own: Table) -> Self {
         Self {
             path: path.to_owned(),
+            kind: path.trim_start_matches("defaults.").to_owned(),
             is_defaults: true,
             ..Self::root(reader, own)
         }
     }
 
-    fn entry(&self, path: String, own: Table, defaults: Option<(&'static str, &'r Table)>) -> Self {
+    fn entry(
+        &self,
+        key: &str,
+        path: String,
+        own: Table,
+        defaults: Option<(&'static str, &'r Table)>,
+    ) -> Self {
+        let kind = match self.kind.as_str() {
+            "" => key.to_owned(),
+            kind => format!("{kind}.{key}"),
+        };
         Self {
             reader: self.reader,
             path,
+            kind,
             own,
             defaults,
             is_defaults: false,
@@ -105,7 +120,12 @@ impl<'r, 'e> Section<'r, 'e> {
         self.reader.add(Fault::new(self.path.clone(), problem));
     }
 
-    fn place(&self, key: &str) -> String {
+    /// The section's own keys, as they stand.
+    pub(super) fn own(&self) -> Table {
+        self.own.clone()
+    }
+
+    pub(super) fn place(&self, key: &str) -> String {
         if self.path.is_empty() {
             key.to_owned()
         } else {
@@ -118,11 +138,32 @@ impl<'r, 'e> Section<'r, 'e> {
     /// A section by name; empty when it is not there.
     pub fn section(&mut self, key: &'static str) -> Self {
         let own = self.find_table(key);
-        let section = self.entry(self.place(key), own.clone().unwrap_or_default(), None);
+        let section = self.entry(key, self.place(key), own.clone().unwrap_or_default(), None);
         Self {
             is_broken: own.is_none() || self.is_broken,
             ..section
         }
+    }
+
+    /// A section that need not be there, or that stands in the defaults as a whole.
+    pub fn optional_section(&mut self, key: &'static str) -> Option<Self> {
+        let found = self.find(key)?;
+        let Value::Table(own) = found.value else {
+            let problem = format!("expected a section{}", got(&found.value));
+            self.reader.add(Fault::new(&found.place, problem));
+            return Some(Self {
+                is_broken: true,
+                ..self.entry(key, found.place, Table::new(), None)
+            });
+        };
+        Some(self.entry(key, found.place, own, None))
+    }
+
+    /// Whether the value is a section, and not a short form of it.
+    pub fn is_section(&self, key: &str) -> bool {
+        let below = self.defaults.and_then(|(_, table)| table.get(key));
+        let value = self.own.get(key).or(below);
+        matches!(value, Some(Value::Table(table)) if outside::named_file(table).is_none())
     }
 
     /// `[key.NAME]` for every NAME, each with defaults below it.
@@ -138,7 +179,9 @@ impl<'r, 'e> Section<'r, 'e> {
                 _ if !value::is_name(&name) => {
                     self.reader.add(Fault::new(place, "is no valid name: expected a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'"));
                 }
-                Value::Table(own) => entries.push((name, self.entry(place, own, Some(defaults)))),
+                Value::Table(own) => {
+                    entries.push((name, self.entry(key, place, own, Some(defaults))))
+                }
                 other => self.reader.add(Fault::new(
                     place,
                     format!("expected a section{}", got(&other)),
@@ -167,7 +210,7 @@ impl<'r, 'e> Section<'r, 'e> {
         for (index, item) in items.into_iter().enumerate() {
             let place = format!("{}[{index}]", found.place);
             match item {
-                Value::Table(own) => entries.push(self.entry(place, own, Some(defaults))),
+                Value::Table(own) => entries.push(self.entry(key, place, own, Some(defaults))),
                 other => self.reader.add(Fault::new(
                     place,
                     format!("expected a section{}", got(&other)),
@@ -217,14 +260,7 @@ impl<'r, 'e> Section<'r, 'e> {
 
     pub(super) fn find(&mut self, key: &'static str) -> Option<Found> {
         self.asked.push(key);
-        let kind = self
-            .defaults
-            .map_or(self.path.as_str(), |(path, _)| path)
-            .trim_start_matches("defaults.");
-        self.reader
-            .asked
-            .borrow_mut()
-            .insert(format!("{kind}.{key}"));
+        self.document(key);
         if let Some(value) = self.own.remove(key) {
             return Some(Found {
                 place: self.place(key),
@@ -236,6 +272,12 @@ impl<'r, 'e> Section<'r, 'e> {
             place: format!("{path}.{key}"),
             value: value.clone(),
         })
+    }
+
+    /// Notes that the key is one that the documentation must have.
+    pub(super) fn document(&self, key: &str) {
+        let key = format!("{}.{key}", self.kind);
+        self.reader.asked.borrow_mut().insert(key);
     }
 
     pub(super) fn required(&mut self, key: &'static str) -> Option<Found> {

@@ -2,6 +2,7 @@
 //!
 //! Its own file, because with it a feature's reader is nothing but a list of keys, types and bounds.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -136,19 +137,47 @@ impl Section<'_, '_> {
         })
     }
 
-    /// As `size`; absent is `Some(None)`.
-    pub fn optional_size(
+    /// What `read` takes, or `absent` where the key is not there.
+    pub fn or<T>(
         &mut self,
         key: &'static str,
-        bounds: RangeInclusive<u64>,
-    ) -> Option<Option<u64>> {
-        match self.holds(key) {
-            true => self.size(key, bounds).map(Some),
-            false => {
-                self.find(key);
-                Some(None)
+        absent: T,
+        read: impl FnOnce(&mut Self, &'static str) -> Option<T>,
+    ) -> Option<T> {
+        if self.holds(key) {
+            return read(self, key);
+        }
+        self.find(key);
+        Some(absent)
+    }
+
+    /// Texts under names that the file chooses, in the order of the names.
+    pub fn texts<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<BTreeMap<String, T>> {
+        let Some(within) = self.optional_section(key) else {
+            return Some(BTreeMap::new());
+        };
+        let mut texts = BTreeMap::new();
+        let named = within.own();
+        let count = named.len();
+        for (name, value) in named {
+            within.document(&name);
+            let item = Found {
+                place: within.place(&name),
+                value,
+            };
+            let Some(text) = within.expand(&item, false) else {
+                continue;
+            };
+            match read(&text) {
+                Ok(value) => drop(texts.insert(name, value)),
+                Err(problem) => within.refuse(&item, &problem),
             }
         }
+        (texts.len() == count).then_some(texts)
     }
 
     /// As `text`, and a number is judged as if it were text: it is the unit that is missing.

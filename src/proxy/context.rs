@@ -13,6 +13,7 @@ use pingora::proxy::Session;
 
 use super::access_log::{AccessLog, Line};
 use super::edge::{Edge, Verdict};
+use super::limits::rule::Allowance;
 use super::refusal::Refusal;
 use crate::telemetry::Metrics;
 
@@ -32,6 +33,12 @@ pub struct Context {
     pub(super) identity: &'static str,
     pub(super) revision: i64,
     pub(super) verdict: Option<Verdict>,
+    /// The place of the route's policy.
+    pub(super) policy: Option<usize>,
+    /// What the route's limit said.
+    pub(super) allowance: Option<Allowance>,
+    /// The request was a preflight, and is answered.
+    pub(super) preflight: bool,
     pub(super) refusal: Option<Refusal>,
     /// When a refusal was out: what is left of the request is read after it, and is not waited for.
     pub(super) refused_after: Option<Duration>,
@@ -58,6 +65,9 @@ impl Context {
             identity: "none",
             revision: 0,
             verdict: None,
+            policy: None,
+            allowance: None,
+            preflight: false,
             refusal: None,
             refused_after: None,
             attempts: 0,
@@ -109,7 +119,10 @@ impl Context {
             capability: verdict.map_or("none", |v| &self.edge.capability(v.capability).name),
             side: verdict.map(|v| v.decision.side.as_str()),
             reason: verdict.map_or_else(
-                || self.refusal.map_or("none", Refusal::as_str),
+                || match self.preflight {
+                    true => "preflight",
+                    false => self.refusal.map_or("none", Refusal::as_str),
+                },
                 |v| v.decision.reason.as_str(),
             ),
             revision: self.revision,

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method};
 use ipnet::IpNet;
 use prometheus_client::metrics::counter::Counter;
 
+use super::limits::Limiter;
 use super::policy::Policy;
 use super::routes::{BadRoute, RouteSpec, Routes};
 use super::upstream::Upstream;
@@ -29,6 +30,8 @@ pub struct Edge {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub chain: Chain,
+    /// The counters of the process: they outlive this edge.
+    pub limiter: Arc<Limiter>,
     trusted: Vec<IpNet>,
     routes: Routes<Leads>,
     policies: Vec<Policy>,
@@ -75,7 +78,12 @@ pub struct Verdict {
 }
 
 impl Edge {
-    pub fn build(config: &Config, chain: Chain, metrics: &Metrics) -> Result<Self, BadRoute> {
+    pub fn build(
+        config: &Config,
+        chain: Chain,
+        limiter: Arc<Limiter>,
+        metrics: &Metrics,
+    ) -> Result<Self, BadRoute> {
         let upstreams: Vec<_> = config
             .upstreams
             .iter()
@@ -115,7 +123,7 @@ impl Edge {
         let mut policies = Vec::new();
         let mut specs = Vec::with_capacity(config.routes.len());
         for route in &config.routes {
-            let policy = Policy::compile(&route.policy).map(|policy| {
+            let policy = Policy::compile(route).map(|policy| {
                 policies.push(policy);
                 policies.len() - 1
             });
@@ -139,6 +147,7 @@ impl Edge {
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             chain,
+            limiter,
             trusted: config.trusted_proxies.clone(),
             routes,
             policies,
@@ -172,9 +181,10 @@ impl Edge {
         &self.capabilities[place]
     }
 
-    /// Whether finding the tenant can change where a request goes.
-    pub fn needs_tenant(&self, target: Target) -> bool {
-        matches!(target, Target::Capability(_))
+    /// Whether finding the tenant can change where a request goes, or whether it may go there.
+    pub fn needs_tenant(&self, leads: Leads) -> bool {
+        let policy = leads.policy.map(|place| self.policy(place));
+        matches!(leads.target, Target::Capability(_)) || policy.is_some_and(Policy::needs_identity)
     }
 
     /// The whole decision for a request. `snapshot` is `None` only where a cold start may serve from legacy.

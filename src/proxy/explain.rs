@@ -74,7 +74,8 @@ impl Explainer {
             .transpose()?;
 
         let edge = self.edge.load_full();
-        let Leads { target, policy } = edge.route(host.as_deref(), &method, uri.path());
+        let leads = edge.route(host.as_deref(), &method, uri.path());
+        let Leads { target, policy } = leads;
         let facts = Facts {
             headers: &headers,
             host: host.as_deref(),
@@ -82,7 +83,7 @@ impl Explainer {
             sni: None,
             peer_trusted: true,
         };
-        let identity = if edge.needs_tenant(target) {
+        let identity = if edge.needs_tenant(leads) {
             Some(edge.chain.resolve(&facts).await)
         } else {
             None
@@ -103,12 +104,14 @@ impl Explainer {
         {
             steps.push(step("policy", asked, false));
         }
-        if let (Target::Capability(place), Some(identity)) = (target, &identity) {
+        if let Some(identity) = &identity {
             steps.push(step(
                 "tenant",
-                tenant_outcome(identity, caller),
+                tenant_outcome(identity, caller, matches!(target, Target::Capability(_))),
                 matches!(reason, Reason::NoTenant | Reason::UnknownTenant),
             ));
+        }
+        if let Target::Capability(place) = target {
             steps.extend(flag_steps(
                 snapshot,
                 &edge.capability(place).name,
@@ -176,7 +179,9 @@ fn route_step(
     )
 }
 
-fn tenant_outcome(identity: &Identity<'_>, caller: Caller<'_>) -> String {
+/// `decides`: without a tenant, legacy answers.
+fn tenant_outcome(identity: &Identity<'_>, caller: Caller<'_>, decides: bool) -> String {
+    let legacy = if decides { ": legacy" } else { "" };
     let refused = identity
         .why
         .filter(|w| *w != Unresolved::NoProof)
@@ -189,14 +194,14 @@ fn tenant_outcome(identity: &Identity<'_>, caller: Caller<'_>) -> String {
             None => format!("{} says tenant {}", identity.source, t.id),
         },
         (Some(Named::Id(id)), _) => format!(
-            "{} says tenant {id}, which has no row: legacy",
+            "{} says tenant {id}, which has no row{legacy}",
             identity.source
         ),
         (Some(Named::Slug(slug)), _) => format!(
-            "{} says tenant {slug}, which has no row: legacy",
+            "{} says tenant {slug}, which has no row{legacy}",
             identity.source
         ),
-        (None, _) => "no resolver names a tenant: legacy".to_owned(),
+        (None, _) => format!("no resolver names a tenant{legacy}"),
     };
     named + &refused
 }

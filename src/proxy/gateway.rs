@@ -17,11 +17,14 @@ use prometheus_client::metrics::counter::Counter;
 use super::access_log::AccessLog;
 use super::context::Context;
 use super::door::connection::Connection;
-use super::edge::{Edge, Leads, caller};
+use super::edge::{Edge, caller};
 use super::fields::change_response;
 use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_ids, is_request_id};
-use super::policy::check_length;
+use super::limits::client::Known;
+use super::policy::apply::{
+    answer_preflight, check_length, check_origin, dress as dress_answer, find_route, take, take_for,
+};
 use super::refusal::{Refusal, answered, refuse};
 use crate::flags::{Caller, Flags};
 use crate::identity::{Facts, Resolution, Unresolved, normalise_host};
@@ -101,34 +104,42 @@ impl Gateway {
         Ok(())
     }
 
-    /// Route, tenant, decision. Everything is asked of memory, except a session that nobody has asked for lately.
+    /// Route, preflight, tenant, limits, decision. Everything is asked of memory, except a session that nobody has asked
+    /// for lately. True: it is a preflight, and may be answered.
     async fn decide(
         &self,
         session: &Session,
         ctx: &mut Context,
-    ) -> std::result::Result<(), Refusal> {
+        host: Option<&str>,
+    ) -> std::result::Result<bool, Refusal> {
         let edge = Arc::clone(&ctx.edge);
         let head = session.req_header();
         let path = String::from_utf8_lossy(head.raw_path());
-        let Leads { target, policy } = edge.route(ctx.host.as_deref(), &head.method, &path);
-        if let Some(policy) = policy.map(|place| edge.policy(place)) {
-            ctx.body_limit = policy.body_bytes.unwrap_or(ctx.body_limit);
+        let (leads, is_preflight) = find_route(&edge, host, head, &path);
+        ctx.policy = leads.policy;
+        if is_preflight {
+            check_origin(&head.headers, ctx)?;
+            take(&head.headers, ctx, Known::default(), true).await?;
+            return Ok(true);
+        }
+        let policy = leads.policy.map(|place| edge.policy(place));
+        if let Some(limit) = policy.and_then(|policy| policy.body_bytes) {
+            ctx.body_limit = limit;
         }
         check_length(&head.headers, ctx.body_limit)?;
-        let host = ctx.host.take();
+        let target = leads.target;
         let facts = Facts {
             headers: &head.headers,
-            host: host.as_deref(),
+            host,
             target: &path,
             // Nobody tells it yet.
             sni: None,
             peer_trusted: ctx.trusted,
         };
         if edge.chain.is_misdirected(&facts) {
-            ctx.host = host;
             return Err(Refusal::Misdirected);
         }
-        let identity = if edge.needs_tenant(target) {
+        let identity = if edge.needs_tenant(leads) {
             let identity = match edge.chain.resolve_now(&facts) {
                 Resolution::Done(identity) => identity,
                 Resolution::NeedsLookup(pending) => edge.chain.finish(pending, &facts).await,
@@ -137,16 +148,20 @@ impl Gateway {
                 self.unresolved[why as usize].inc();
             }
             ctx.identity = identity.source;
-            identity.tenant
+            Some(identity)
         } else {
             None
         };
+        if policy.is_some_and(|policy| policy.rate_limit.is_some()) {
+            take_for(&self.flags, &head.headers, ctx, identity.as_ref()).await?;
+        }
+        let named = identity.as_ref().and_then(|i| i.tenant.as_ref());
         // Taken after the wait, and held until the decision is made: this is the request's one snapshot.
         let snapshot = self.flags.load();
         let verdict = match snapshot.as_deref() {
             Some(snapshot) => {
                 ctx.revision = snapshot.revision.0;
-                let caller = caller(snapshot, identity.as_ref());
+                let caller = caller(snapshot, named);
                 if let Caller::Tenant(tenant) = caller {
                     ctx.tenant = Some(tenant.id.0);
                 }
@@ -156,14 +171,12 @@ impl Gateway {
             None => return Err(Refusal::NotReady),
         };
         drop(snapshot);
-        drop(identity);
-        ctx.host = host;
         let decision = verdict.decision;
         edge.capability(verdict.capability)
             .metrics
             .count_decision(decision.side, decision.reason);
         ctx.verdict = Some(verdict);
-        Ok(())
+        Ok(false)
     }
 
     async fn refuse(
@@ -178,7 +191,8 @@ impl Gateway {
         }
         ctx.refusal = Some(refusal);
         self.refused[refusal as usize].inc();
-        refuse(session, refusal, ctx.request_id()).await?;
+        let dressed = |head: &mut ResponseHeader, request: &_| dress_answer(head, request, ctx);
+        refuse(session, refusal, ctx.request_id(), dressed).await?;
         ctx.refused_after = Some(ctx.begun.elapsed());
         // Closed with a body unread, the connection is reset, and the reset may overtake the answer. Who has stopped
         // sending already has nothing to be read. What goes wrong from here on concerns nobody: the answer is out.
@@ -231,11 +245,21 @@ impl ProxyHttp for Gateway {
         };
         let checked = self.check_head(session, ctx);
         let decided = match checked {
-            Ok(()) => self.decide(session, ctx).await,
+            Ok(()) => {
+                // Lent, and not shared: the log wants it back whatever becomes of the request.
+                let host = ctx.host.take();
+                let decided = self.decide(session, ctx, host.as_deref()).await;
+                ctx.host = host;
+                decided
+            }
             Err(refusal) => Err(refusal),
         };
         match decided {
-            Ok(()) => Ok(false),
+            Ok(false) => Ok(false),
+            Ok(true) => {
+                ctx.preflight = true;
+                answer_preflight(session, ctx).await.map(|()| true)
+            }
             Err(refusal) => self.refuse(session, ctx, refusal).await.map(|()| true),
         }
     }
@@ -324,7 +348,11 @@ impl ProxyHttp for Gateway {
                 }
             }
             fields.put(&X_REQUEST_ID, ctx.request_id.clone())
-        })
+        })?;
+        match interim {
+            true => Ok(()),
+            false => dress_answer(response, &session.req_header().headers, ctx),
+        }
     }
 
     fn fail_to_connect(

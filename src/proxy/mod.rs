@@ -4,6 +4,7 @@
 
 pub mod access_log;
 mod context;
+pub mod cors;
 pub mod door;
 pub mod edge;
 pub mod explain;
@@ -11,6 +12,7 @@ mod fields;
 mod forward;
 pub mod gateway;
 pub mod headers;
+pub mod limits;
 pub mod policy;
 pub mod refusal;
 pub mod routes;
@@ -39,6 +41,7 @@ pub struct Config {
     pub keep_header_case: bool,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub rate_limit: limits::Config,
     pub upstreams: BTreeMap<String, Upstream>,
     pub capabilities: BTreeMap<String, Capability>,
     pub routes: Vec<Route>,

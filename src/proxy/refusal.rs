@@ -3,7 +3,7 @@
 //! Its own file, so that every refusal looks the same and carries the request's id.
 
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use pingora::ErrorSource;
 use pingora::http::ResponseHeader;
 use pingora::prelude::*;
@@ -16,6 +16,9 @@ pub enum Refusal {
     UriTooLong,
     HeadTooLarge,
     BodyTooLarge,
+    /// A page of this origin may not ask here.
+    OriginNotAllowed,
+    RateLimited,
     BadRequest,
     Misdirected,
     RequestTimeout,
@@ -29,11 +32,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// In the order of their declaration: `ALL[r as usize]` is `r`.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::BadHost,
         Self::UriTooLong,
         Self::HeadTooLarge,
         Self::BodyTooLarge,
+        Self::OriginNotAllowed,
+        Self::RateLimited,
         Self::BadRequest,
         Self::Misdirected,
         Self::RequestTimeout,
@@ -72,10 +77,12 @@ impl Refusal {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadHost | Self::BadRequest => 400,
+            Self::OriginNotAllowed => 403,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UriTooLong => 414,
             Self::Misdirected => 421,
+            Self::RateLimited => 429,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::Unreachable | Self::BadAnswer => 502,
@@ -91,6 +98,8 @@ impl Refusal {
             Self::UriTooLong => "uri-too-long",
             Self::HeadTooLarge => "head-too-large",
             Self::BodyTooLarge => "body-too-large",
+            Self::OriginNotAllowed => "origin-not-allowed",
+            Self::RateLimited => "rate-limited",
             Self::BadRequest => "bad-request",
             Self::Misdirected => "misdirected",
             Self::RequestTimeout => "request-timeout",
@@ -109,6 +118,8 @@ impl Refusal {
             Self::UriTooLong => "The address is too long",
             Self::HeadTooLarge => "The request's header fields are too many or too large",
             Self::BodyTooLarge => "The request's body is too large",
+            Self::OriginNotAllowed => "Pages of this origin may not ask here",
+            Self::RateLimited => "Too many requests",
             Self::BadRequest => "The request cannot be understood",
             Self::Misdirected => "The request is for another host than its connection",
             Self::RequestTimeout => "The request took too long to arrive",
@@ -119,6 +130,11 @@ impl Refusal {
             Self::UpstreamTimeout => "The application took too long to answer",
             Self::Internal => "Something went wrong here",
         }
+    }
+
+    /// Whether the client did nothing wrong with its connection, and may go on with it where no body is left to be read.
+    const fn keeps_connection(self) -> bool {
+        matches!(self, Self::OriginNotAllowed | Self::RateLimited)
     }
 
     /// Seconds after which it is worth trying again.
@@ -138,8 +154,14 @@ pub fn answered(session: &Session) -> Option<u16> {
         .then_some(status.as_u16())
 }
 
-/// Writes the refusal; the connection is closed after it, since what is left of the request may never come.
-pub async fn refuse(session: &mut Session, refusal: Refusal, request_id: &str) -> Result<()> {
+/// Writes the refusal; the connection is closed after it where what is left of the request may never come. `dress` puts
+/// in what the route promises.
+pub async fn refuse(
+    session: &mut Session,
+    refusal: Refusal,
+    request_id: &str,
+    dress: impl FnOnce(&mut ResponseHeader, &HeaderMap) -> Result<()>,
+) -> Result<()> {
     let as_page = session
         .get_header(header::ACCEPT)
         .and_then(|v| v.to_str().ok())
@@ -165,7 +187,10 @@ pub async fn refuse(session: &mut Session, refusal: Refusal, request_id: &str) -
     if let Some(seconds) = refusal.retry_after() {
         head.insert_header(header::RETRY_AFTER, seconds)?;
     }
-    session.set_keepalive(None);
+    dress(&mut head, &session.req_header().headers)?;
+    if !refusal.keeps_connection() || !session.is_body_empty() {
+        session.set_keepalive(None);
+    }
     let body = if session.req_header().method == http::Method::HEAD {
         Bytes::new()
     } else {

@@ -72,6 +72,7 @@ pub struct Metrics {
     pub config_reloads: Counter,
     pub config_refused: Counter,
     pub log_lines_dropped: Counter,
+    pub rate_limits_forgotten: Counter,
     pub in_flight: Gauge,
 }
 
@@ -102,6 +103,7 @@ impl Metrics {
             config_reloads: Counter::default(),
             config_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
+            rate_limits_forgotten: Counter::default(),
             in_flight: Gauge::default(),
         };
         let r = &mut metrics.registry;
@@ -188,6 +190,11 @@ impl Metrics {
             "access_log_dropped",
             "Access-log lines dropped because the writer could not keep up",
             metrics.log_lines_dropped.clone(),
+        );
+        r.register(
+            "rate_limits_forgotten",
+            "Rate-limit counters in use that made room for others",
+            metrics.rate_limits_forgotten.clone(),
         );
         r.register(
             "requests_in_flight",

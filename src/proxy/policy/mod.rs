@@ -1,30 +1,66 @@
 //! What a route asks of its requests beside where they go.
 //!
 //! Its own folder, because a route that asks nothing pays nothing: the routing table answers `None` for it, and no code
-//! here runs. `ficus explain` reads the same compiled policy as the gateway.
+//! here runs. `ficus explain` reads the same compiled policy as the gateway. What requests and answers go through is in
+//! [`apply`].
 
-use http::{HeaderMap, header};
+pub mod apply;
 
-use super::refusal::Refusal;
+use http::Method;
+
+use super::Route;
+use super::cors::{Cors, Rules};
+use super::limits::client::By;
+use super::limits::rule::{RateLimit, Rule};
 
 /// What a `[[route]]` says of it, checked. The default asks nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoutePolicy {
     /// Bytes of a request body in place of `proxy.limits.body_bytes`; 0 means no bound.
     pub body_bytes: Option<u64>,
+    pub cors: Option<Cors>,
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// The same, prepared for requests.
 pub struct Policy {
     pub body_bytes: Option<u64>,
+    pub cors: Option<Rules>,
+    pub rate_limit: Option<Rule>,
 }
 
 impl Policy {
     /// `None`: nothing is asked.
-    pub fn compile(said: &RoutePolicy) -> Option<Self> {
-        (*said != RoutePolicy::default()).then_some(Self {
+    pub fn compile(route: &Route) -> Option<Self> {
+        let said = &route.policy;
+        if *said == RoutePolicy::default() {
+            return None;
+        }
+        let methods: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+        let name = format!(
+            "{} {} {}",
+            route.host.as_deref().unwrap_or_default(),
+            methods.join(","),
+            route.path
+        );
+        Some(Self {
             body_bytes: said.body_bytes,
+            cors: said
+                .cors
+                .as_ref()
+                .map(|cors| Rules::compile(cors, &route.methods)),
+            rate_limit: said
+                .rate_limit
+                .as_ref()
+                .map(|limit| Rule::compile(limit, &name)),
         })
+    }
+
+    /// Whether who asks can change what is answered, even where it changes no side.
+    pub fn needs_identity(&self) -> bool {
+        self.rate_limit
+            .as_ref()
+            .is_some_and(|rule| rule.by != By::Ip)
     }
 
     /// One line for each thing that is asked.
@@ -33,19 +69,8 @@ impl Policy {
             0 => "the body may have any size".to_owned(),
             bytes => format!("the body may have {bytes} bytes"),
         });
-        body.into_iter().collect()
-    }
-}
-
-/// Refuses a body that says itself that it is larger than `limit`; 0 means no bound. One of unknown length is counted
-/// while it comes.
-pub fn check_length(headers: &HeaderMap, limit: u64) -> Result<(), Refusal> {
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.parse::<u64>().ok());
-    match length {
-        Some(length) if limit > 0 && length > limit => Err(Refusal::BodyTooLarge),
-        _ => Ok(()),
+        let cors = self.cors.as_ref().map(Rules::describe);
+        let rate = self.rate_limit.as_ref().map(Rule::describe);
+        [body, cors, rate].into_iter().flatten().collect()
     }
 }

@@ -14,10 +14,13 @@ use tokio::net::TcpStream;
 use crate::support::process::{Ficus, Setup, eventually};
 
 mod corpus;
+mod cors;
 mod door;
+mod gateway_table;
 mod headers;
 mod observing;
 mod policies;
+mod rate_limits;
 mod refusals;
 mod retries;
 mod streaming;
