@@ -50,6 +50,16 @@ pub enum Resolver {
     Jwt(Box<Jwt>),
 }
 
+impl Resolver {
+    /// Whether what it says is proven, and not only said: a route that asks for authentication needs one that is.
+    pub fn proves(&self) -> bool {
+        !matches!(
+            self,
+            Self::Header { .. } | Self::Host { .. } | Self::Path { .. } | Self::Query { .. }
+        )
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaravelSession {
     /// The cookie's name, such as `laravel_session`.

@@ -23,7 +23,8 @@ use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_ids, is_request_id};
 use super::limits::client::Known;
 use super::policy::apply::{
-    answer_preflight, check_length, check_origin, dress as dress_answer, find_route, take, take_for,
+    admit, answer_preflight, check_length, check_origin, dress as dress_answer, find_route, take,
+    take_for,
 };
 use super::refusal::{Refusal, answered, refuse};
 use crate::flags::{Caller, Flags};
@@ -147,7 +148,7 @@ impl Gateway {
             if let Some(why) = identity.why {
                 self.unresolved[why as usize].inc();
             }
-            ctx.identity = identity.source;
+            admit(&self.flags, ctx, &identity, &facts)?;
             Some(identity)
         } else {
             None

@@ -9,13 +9,13 @@ use tokio::runtime::Handle;
 
 use super::jwt::Keyrings;
 use super::sessions::Lookup;
-use super::{Facts, Identity, LaravelSession, Resolver};
+use super::{Facts, Identity, LaravelSession, Named, Resolver, Unresolved};
 
 mod step;
 pub mod weigh;
 
 use step::{Answer, Due, Step};
-use weigh::{Findings, Kind};
+use weigh::{Findings, Kind, Strength};
 
 /// A `[[tenant]]` entry that cannot work. `entry` counts from 1.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -113,6 +113,29 @@ impl Chain {
         self.steps
             .iter()
             .any(|(_, step)| step.tells_apart(sni, facts.host))
+    }
+
+    /// The tenants that proofs weaker than `than` name, to be held against the one that counts. One that is there and
+    /// cannot be read is an error; one that is not there, or not believed, is left out.
+    pub fn weaker<'s, 'a>(
+        &'s self,
+        than: Strength,
+        facts: &'s Facts<'a>,
+    ) -> impl Iterator<Item = Result<Named<'a>, Unresolved>> + 's
+    where
+        'a: 's,
+    {
+        let weaker = self
+            .steps
+            .iter()
+            .filter(move |(kind, _)| kind.strength < than);
+        weaker.filter_map(|(_, step)| match step.ask(facts) {
+            Answer::Now(Ok(claim)) => claim.tenant.map(Ok),
+            Answer::Now(Err(why @ (Unresolved::Ambiguous | Unresolved::Malformed))) => {
+                Some(Err(why))
+            }
+            Answer::Now(Err(_)) | Answer::Due(_) => None,
+        })
     }
 
     fn resolve_from<'a>(

@@ -9,9 +9,9 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
+use crate::identity::Proof;
 use crate::identity::jwt::Keyrings;
 use crate::identity::laravel::envelope::tests::{KEY, seal};
-use crate::identity::{Named, Proof, Strength, Unresolved};
 use crate::ids::{TenantId, TenantRef};
 use crate::secret::Secret;
 
