@@ -1,11 +1,16 @@
 //! The composition root: builds what the chosen roles need, starts it, and stops it without losing a request.
 //!
 //! Its own folder, because who owns what and who stops before whom is decided here and nowhere else: [`process`]
-//! starts and stops the parts, [`reload`] replaces what may change while they run, [`embedded`] brings a database along.
+//! starts the parts on their [`listeners`], [`life`] is what they wait for and how they stop, [`reload`] replaces what may change while they run, [`handover`] gives the sockets to the next
+//! process and [`supervisor`] says so, [`embedded`] brings a database along.
 
 mod embedded;
+mod handover;
+mod life;
+mod listeners;
 mod process;
 mod reload;
+mod supervisor;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -23,7 +28,8 @@ use crate::embedded::StopMode;
 use crate::flags::ColdStart;
 use crate::telemetry;
 use embedded::start_embedded;
-use process::Process;
+use handover::Inheritance;
+use process::{Descent, LOCK, Process};
 
 /// Threads of everything but the proxy, whose own are counted by `proxy.threads`.
 const CONTROL_THREADS: usize = 2;
@@ -58,6 +64,8 @@ pub struct Serve {
     pub config: Option<PathBuf>,
     pub roles: BTreeSet<Role>,
     pub embedded: bool,
+    /// Take over from the process that runs in the same state folder.
+    pub upgrade: bool,
     /// `upstream.legacy.url`.
     pub legacy: Option<String>,
     /// `proxy.listen`.
@@ -92,7 +100,20 @@ pub fn serve(args: Serve) -> anyhow::Result<ExitCode> {
         .thread_name("control")
         .enable_all()
         .build()?;
-    let _lock = lock_state(&read.flags.state_dir)?;
+    if args.upgrade && args.embedded {
+        anyhow::bail!(
+            "an embedded database belongs to the process that started it: stop that one, then start without --upgrade"
+        );
+    }
+    let mut inherited = match args.upgrade {
+        true => Some(Inheritance::ask(&read.flags.state_dir)?),
+        false => None,
+    };
+    // The predecessor's lock is the same open file: it is held until the last of both has ended.
+    let lock = match inherited.as_mut().and_then(|it| it.take(LOCK)) {
+        Some(lock) => File::from(lock),
+        None => lock_state(&read.flags.state_dir)?,
+    };
 
     let mut config = read.clone();
     let postgres = if args.embedded {
@@ -106,6 +127,11 @@ pub fn serve(args: Serve) -> anyhow::Result<ExitCode> {
         config,
         &args.roles,
         set_filter,
+        Descent {
+            inherited,
+            lock,
+            may_be_succeeded: !args.embedded,
+        },
     )
     .and_then(|process| process.run(&runtime));
     if let Some(postgres) = postgres {
@@ -149,7 +175,7 @@ fn environment(args: &Serve) -> Vec<(String, String)> {
 fn lock_state(folder: &Path) -> anyhow::Result<File> {
     crate::flags::disk::StateDir::open(folder)
         .with_context(|| format!("opening the state folder {}", folder.display()))?;
-    let path = folder.join("lock");
+    let path = folder.join(LOCK);
     let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
     file.try_lock().map_err(|_| {
         anyhow::anyhow!(

@@ -3,26 +3,23 @@
 //! Its own file, because this order is what makes a stop lose nothing.
 
 use std::collections::BTreeSet;
-use std::future::Future;
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use axum::Router;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Role;
+use super::handover::{Inheritance, Named};
+use super::listeners::{Sockets, bind_private, report, serve_tcp};
 use super::reload::{EdgeBuilder, reload, resolve_names, tend_database, wanted};
-use super::{CONTROL_STOP, Role};
 use crate::config::{Config, Watch};
 use crate::flags::store::Instance;
 use crate::flags::sync::Sync;
@@ -40,17 +37,31 @@ use crate::{control, dashboard, db, engine};
 const SYNC_POOL: u32 = 3;
 /// A whole load of a million tenants, on a slow day.
 const SYNC_STATEMENT: Duration = Duration::from_secs(60);
-/// For the access log's last lines to reach a slow disk.
-const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// For a successor to read its control state, from the disk or from the database.
+const SUCCESSOR_READY: Duration = Duration::from_secs(30);
+/// The file of the state folder that one process, or one line of processes, has locked.
+pub(super) const LOCK: &str = "lock";
+
+/// Where this process comes from, and whether another may come after it.
+pub(super) struct Descent {
+    pub inherited: Option<Inheritance>,
+    pub lock: File,
+    pub may_be_succeeded: bool,
+}
 
 /// Everything that runs in this process, and what stops it.
 pub(super) struct Process {
-    config: Config,
-    metrics: Arc<Metrics>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-    door: Option<Door>,
-    access_log: AccessLog,
+    pub config: Config,
+    pub metrics: Arc<Metrics>,
+    pub tasks: TaskTracker,
+    pub stop: CancellationToken,
+    pub door: Option<Door>,
+    pub access_log: AccessLog,
+    pub flags: Flags,
+    pub descent: Descent,
+    /// What a successor is given.
+    pub sockets: Vec<Named>,
 }
 
 impl Process {
@@ -60,6 +71,7 @@ impl Process {
         config: Config,
         roles: &BTreeSet<Role>,
         set_filter: SetFilter,
+        mut descent: Descent,
     ) -> anyhow::Result<Self> {
         let name = config
             .instance
@@ -81,14 +93,18 @@ impl Process {
             runtime: runtime.handle().clone(),
             metrics: Arc::clone(&metrics),
             keyrings: Keyrings::default(),
-            limiter: Arc::new(Limiter::new(
-                &config.proxy.rate_limit,
-                metrics.rate_limits_forgotten.clone(),
-            )),
+            limiter: Arc::new(
+                Limiter::new(&config.proxy.rate_limit, runtime.handle(), &metrics)
+                    .map_err(anyhow::Error::msg)?,
+            ),
         };
         let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config)?));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let _entered = runtime.enter();
+        let mut sockets = Sockets {
+            inherited: descent.inherited.as_mut(),
+            shared: vec![(LOCK.to_owned(), descent.lock.try_clone()?.into())],
+        };
 
         let access_log = match roles.contains(&Role::Proxy) {
             true => config.telemetry.access_log.clone(),
@@ -102,10 +118,17 @@ impl Process {
                 Arc::clone(&metrics),
                 access_log.clone(),
             );
-            Some(Door::bind(&config.proxy, gateway)?)
+            Some(Door::bind(&config.proxy, gateway, |address| {
+                sockets.inherit("proxy.listen", address)
+            })?)
         } else {
             None
         };
+        if let Some(door) = &door {
+            for (address, socket) in config.proxy.listen.iter().zip(door.sockets()?) {
+                sockets.share("proxy.listen", *address, socket);
+            }
+        }
 
         let mut own = config.database.clone();
         (own.pool, own.statement_timeout) = (SYNC_POOL, SYNC_STATEMENT);
@@ -148,29 +171,13 @@ impl Process {
             control::probe_router(admin)
         };
         serve_tcp(
-            runtime,
+            &mut sockets,
             &tasks,
             &stop,
             "control.listen",
             config.control.listen,
             admin,
         )?;
-        if roles.contains(&Role::Proxy) {
-            let socket = config
-                .control
-                .socket
-                .clone()
-                .unwrap_or_else(|| config.flags.state_dir.join("ficus.sock"));
-            let listener = bind_private(&socket)
-                .with_context(|| format!("binding the break-glass socket {}", socket.display()))?;
-            let router = control::local_router(flags, Some(explainer));
-            tasks.spawn(report(
-                "the break-glass socket",
-                axum::serve(listener, router)
-                    .with_graceful_shutdown(stop.clone().cancelled_owned())
-                    .into_future(),
-            ));
-        }
         if roles.contains(&Role::Dashboard) || roles.contains(&Role::Engine) {
             let legacy = match config.database.legacy_url.is_empty() {
                 true => pool.clone(),
@@ -178,7 +185,7 @@ impl Process {
             };
             if roles.contains(&Role::Dashboard) {
                 serve_tcp(
-                    runtime,
+                    &mut sockets,
                     &tasks,
                     &stop,
                     "dashboard.listen",
@@ -188,7 +195,7 @@ impl Process {
             }
             if roles.contains(&Role::Engine) {
                 serve_tcp(
-                    runtime,
+                    &mut sockets,
                     &tasks,
                     &stop,
                     "engine.listen",
@@ -210,6 +217,31 @@ impl Process {
             set_filter,
             stop.clone(),
         ));
+        let sockets = sockets.shared;
+        if descent.inherited.is_some() {
+            // Nothing of the predecessor's is touched before it is certain that this process can do its work.
+            runtime
+                .block_on(timeout(SUCCESSOR_READY, until_ready(&flags)))
+                .context("no control state: neither the disk nor the database has answered")?;
+        }
+        if roles.contains(&Role::Proxy) {
+            let socket = config
+                .control
+                .socket
+                .clone()
+                .unwrap_or_else(|| config.flags.state_dir.join("ficus.sock"));
+            let listener = bind_private(&socket)
+                .with_context(|| format!("binding the break-glass socket {}", socket.display()))?;
+            // What the predecessor was told since this process read them. From here on this one is told.
+            flags.reread_actions();
+            let router = control::local_router(flags.clone(), Some(explainer));
+            tasks.spawn(report(
+                "the break-glass socket",
+                axum::serve(listener, router)
+                    .with_graceful_shutdown(stop.clone().cancelled_owned())
+                    .into_future(),
+            ));
+        }
         Ok(Self {
             config,
             metrics,
@@ -217,64 +249,20 @@ impl Process {
             stop,
             door,
             access_log,
+            flags,
+            descent,
+            sockets,
         })
     }
+}
 
-    /// Runs until a signal. First the proxy takes no more connections and answers what it has; then the rest stops.
-    pub(super) fn run(mut self, runtime: &Runtime) -> anyhow::Result<ExitCode> {
-        let (close, ended) = (CancellationToken::new(), CancellationToken::new());
-        let has_door = self.door.is_some();
-        if let Some(door) = self.door.take() {
-            let (close, ended) = (close.clone(), ended.clone().drop_guard());
-            std::thread::Builder::new()
-                .name("proxy".to_owned())
-                .spawn(move || {
-                    if let Err(e) = door.run(close) {
-                        tracing::error!(error = %e, "the proxy cannot run");
-                    }
-                    drop(ended);
-                })?;
-        } else {
-            // Nobody has to be waited for.
-            ended.cancel();
+/// Until there is something to decide by.
+async fn until_ready(flags: &Flags) {
+    let mut changes = flags.watch();
+    while flags.load().is_none() && !flags.may_start_cold() {
+        if changes.changed().await.is_err() {
+            return;
         }
-        runtime.block_on(async {
-            let (mut term, mut int) = (
-                signal(SignalKind::terminate())?,
-                signal(SignalKind::interrupt())?,
-            );
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-                () = ended.cancelled(), if has_door => anyhow::bail!("the proxy ended by itself"),
-            }
-            tracing::info!("stopping: no new connections; waiting for the requests in flight");
-            close.cancel();
-            let left = tokio::select! {
-                biased;
-                // The last connection is closed.
-                () = ended.cancelled() => 0,
-                () = sleep(self.config.proxy.drain) => self.metrics.in_flight.get(),
-                // A second signal means now.
-                _ = term.recv() => self.metrics.in_flight.get(),
-                _ = int.recv() => self.metrics.in_flight.get(),
-            };
-            if left > 0 {
-                tracing::warn!(requests = left, "gave up waiting for requests in flight");
-            }
-            self.access_log.flush(LAST_LINES);
-            self.stop.cancel();
-            self.tasks.close();
-            if timeout(CONTROL_STOP, self.tasks.wait()).await.is_err() {
-                tracing::warn!("some tasks did not stop in {CONTROL_STOP:?}");
-            }
-            tracing::info!("stopped");
-            Ok(if left > 0 {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            })
-        })
     }
 }
 
@@ -291,52 +279,4 @@ fn default_name(config: &Config, roles: &BTreeSet<Role>) -> String {
         None
     };
     format!("{host}:{}", listen.unwrap_or(&config.control.listen).port())
-}
-
-/// Binds at once, so that a port that is taken ends the start.
-fn serve_tcp(
-    runtime: &Runtime,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-    key: &'static str,
-    listen: SocketAddr,
-    router: Router,
-) -> anyhow::Result<()> {
-    let listener = runtime
-        .block_on(TcpListener::bind(listen))
-        .with_context(|| format!("{key}: cannot listen on {listen}"))?;
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        let server = axum::serve(listener, router);
-        report(
-            key,
-            server
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .into_future(),
-        )
-        .await;
-    });
-    Ok(())
-}
-
-async fn report(what: &'static str, server: impl Future<Output = std::io::Result<()>>) {
-    if let Err(e) = server.await {
-        tracing::error!(error = %e, "{what} ended");
-    }
-}
-
-/// A socket that only this user can open, from its first moment: it is made under another name and moved into place.
-/// What a process that died left behind is replaced; the state folder's lock says that nobody uses it.
-fn bind_private(path: &Path) -> std::io::Result<UnixListener> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
-    if fresh.exists() {
-        std::fs::remove_file(&fresh)?;
-    }
-    let listener = UnixListener::bind(&fresh)?;
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&fresh, path)?;
-    Ok(listener)
 }

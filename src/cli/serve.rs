@@ -15,7 +15,11 @@ use crate::flags::ColdStart;
 #[command(after_help = "Examples:
   ficus serve --embedded --legacy http://127.0.0.1:8000
   ficus serve --config /etc/ficus/ficus.toml
-  ficus serve --config ficus.toml --roles proxy,control")]
+  ficus serve --config ficus.toml --roles proxy,control
+
+Signals:
+  TERM, INT  stop: answer what has begun, at most for proxy.drain; again: now
+  QUIT       start the binary that now stands at the same path, and hand over to it")]
 pub struct ServeArgs {
     /// Overlays the built-in configuration; watched, and reloaded when it changes
     #[arg(long, value_name = "FILE")]
@@ -26,6 +30,9 @@ pub struct ServeArgs {
     /// Start a private PostgreSQL in the state folder
     #[arg(long)]
     pub embedded: bool,
+    /// Take over from the ficus that runs in the same state folder: no connection is refused, no request cut off
+    #[arg(long)]
+    pub upgrade: bool,
     /// The legacy application
     #[arg(long, value_name = "URL")]
     pub legacy: Option<String>,
@@ -78,6 +85,7 @@ impl From<ServeArgs> for Serve {
             config: args.config,
             roles,
             embedded: args.embedded,
+            upgrade: args.upgrade,
             legacy: args.legacy,
             listen: args.listen,
             state_dir: args.state_dir,

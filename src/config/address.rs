@@ -137,6 +137,19 @@ pub fn database_url(text: &str) -> Result<(), String> {
     }
 }
 
+pub fn redis_url(text: &str) -> Result<(), String> {
+    let rest = ["redis://", "redis+unix://", "unix://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(()),
+        _ => Err(
+            r#"expected a URL such as "redis://:password@host:6379/0" or "redis+unix:///path?db=0""#
+                .to_owned(),
+        ),
+    }
+}
+
 /// A host as the Host header names it, without port, in lower case.
 pub fn host(text: &str) -> Result<String, String> {
     if is_host_name(text) {

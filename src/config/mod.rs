@@ -210,6 +210,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         upstreams: root.named("upstream", ("defaults.upstream", upstream)),
         capabilities: root.named("capability", ("defaults.capability", capability)),
         routes: root.listed("route", ("defaults.route", route)),
+        redis: root.section("redis"),
     };
     let upstream_names: Vec<String> = sections
         .upstreams

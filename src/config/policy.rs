@@ -1,21 +1,25 @@
-//! Reads what a `[[route]]` asks of its requests beside where they go, and `[proxy.rate_limit]`.
+//! Reads what a `[[route]]` asks of its requests beside where they go, and `[proxy.rate_limit]` with `[redis]`.
 //!
 //! Its own file, because these keys are many and none of them names another section.
 
 use std::time::Duration;
 
 use super::section::Section;
-use super::value;
+use super::{address, value};
 use crate::identity::User;
 use crate::proxy::cors::{Cors, Headers, OriginPattern};
 use crate::proxy::limits;
 use crate::proxy::limits::client::By;
 use crate::proxy::limits::rule::{Quota, RateLimit};
+use crate::proxy::limits::shared::Sharing;
 use crate::proxy::policy::RoutePolicy;
 use crate::proxy::policy::auth::Auth;
+use crate::secret::Secret;
 
 /// Firefox takes no longer word than this, Chromium not even that.
 const DAY: Duration = Duration::from_secs(86_400);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 const MOST_AT_ONCE: u64 = 1_000_000;
 
@@ -145,10 +149,26 @@ fn read_rate_limit(section: &mut Section<'_, '_>) -> Option<Option<RateLimit>> {
     }))
 }
 
-pub fn read_counters(mut section: Section<'_, '_>) -> Option<limits::Config> {
+/// `[proxy.rate_limit]`, and `[redis]`, which it may need.
+pub fn read_counters(
+    mut section: Section<'_, '_>,
+    mut redis: Section<'_, '_>,
+) -> Option<limits::Config> {
     let counters = section.count("counters", 16..=10_000_000);
+    let shares = section.word("store", &[("local", false), ("redis", true)]);
+    let deadline = section.duration("deadline", MILLISECOND..=TEN_SECONDS);
+    let url = redis.secret("url", false, address::redis_url);
+    if shares == Some(true) && url.as_ref().is_some_and(Secret::is_empty) {
+        section.fault("store", "is \"redis\", and redis.url is not set");
+    }
     section.finish();
+    redis.finish();
+    let sharing = Sharing {
+        url: url?,
+        deadline: deadline?,
+    };
     Some(limits::Config {
         counters: usize::try_from(counters?).ok()?,
+        shared: shares?.then_some(sharing),
     })
 }

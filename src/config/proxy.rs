@@ -31,6 +31,7 @@ pub struct ProxySections<'r, 'e> {
     pub upstreams: Vec<(String, Section<'r, 'e>)>,
     pub capabilities: Vec<(String, Section<'r, 'e>)>,
     pub routes: Vec<Section<'r, 'e>>,
+    pub redis: Section<'r, 'e>,
 }
 
 /// The proxy's configuration, and what the rules between sections need of it even where it has faults.
@@ -50,6 +51,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
         upstreams,
         capabilities,
         routes,
+        redis,
     } = sections;
     let mut upstream_names: BTreeSet<String> =
         upstreams.iter().map(|(name, _)| name.clone()).collect();
@@ -75,7 +77,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     let keep_header_case = proxy.switch("keep_header_case");
     let limits = read_limits(proxy.section("limits"));
     let timeouts = read_timeouts(proxy.section("timeouts"));
-    let rate_limit = policy::read_counters(proxy.section("rate_limit"));
+    let rate_limit = policy::read_counters(proxy.section("rate_limit"), redis);
     proxy.finish();
 
     let upstreams = collect_named(upstreams, read_upstream);

@@ -13,7 +13,7 @@ pub mod sync;
 pub mod table;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,7 @@ struct Shared {
     state: StateDir,
     instance: String,
     cold_start: ColdStart,
+    succeeded: AtomicBool,
 }
 
 /// Where the first snapshot came from.
@@ -185,6 +186,7 @@ impl Flags {
             state,
             instance: instance.to_owned(),
             cold_start: config.cold_start,
+            succeeded: AtomicBool::new(false),
         };
         Ok((Self(Arc::new(shared)), origin))
     }
@@ -228,6 +230,27 @@ impl Flags {
                 .elapsed()
                 .saturating_sub(Duration::from_millis(at)),
         )
+    }
+
+    /// Another process goes on with this instance's state folder and its row: this one writes to neither any more.
+    pub fn hand_over(&self) {
+        self.0.succeeded.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_successor(&self) -> bool {
+        self.0.succeeded.load(Ordering::Relaxed)
+    }
+
+    /// Takes the local actions from the disk once more: what a predecessor was told while this process started.
+    pub fn reread_actions(&self) {
+        let mut pins = self.pins();
+        match self.0.state.load_actions() {
+            Ok(actions) => {
+                *pins = Pins::new(actions);
+                self.publish(&pins, None);
+            }
+            Err(e) => tracing::error!(error = %e, "the local actions on disk cannot be read"),
+        }
     }
 
     pub fn instance(&self) -> &str {

@@ -99,9 +99,14 @@ impl Sync {
             }
             wait = (wait * 2).min(BACKOFF.end);
         }
-        let goodbye = store::mark_stopped(&self.pool, self.instance.id);
-        if !matches!(timeout(Duration::from_secs(1), goodbye).await, Ok(Ok(()))) {
-            tracing::info!("stopping without telling the database: the fleet will see it in 10 s");
+        // A successor has this instance's row now.
+        if !self.flags.has_successor() {
+            let goodbye = store::mark_stopped(&self.pool, self.instance.id);
+            if !matches!(timeout(Duration::from_secs(1), goodbye).await, Ok(Ok(()))) {
+                tracing::info!(
+                    "stopping without telling the database: the fleet will see it in 10 s"
+                );
+            }
         }
         if let Err(e) = writer.await {
             tracing::error!(error = %e, "the disk writer ended badly");
@@ -349,8 +354,12 @@ async fn write_to_disk(flags: Flags, stop: CancellationToken) {
     }
 }
 
-/// A snapshot at revision 0 is a bootstrap file's or an empty database's: nothing that a start would need.
+/// A snapshot at revision 0 is a bootstrap file's or an empty database's: nothing that a start would need. After a successor's
+/// it would be an older one.
 async fn save(flags: &Flags) -> Result<(), String> {
+    if flags.has_successor() {
+        return Ok(());
+    }
     let current = flags.load_full().filter(|s| s.revision > Revision(0));
     let Some(snapshot) = current else {
         return Ok(());

@@ -73,6 +73,7 @@ pub struct Metrics {
     pub config_refused: Counter,
     pub log_lines_dropped: Counter,
     pub rate_limits_forgotten: Counter,
+    pub rate_limits_counted_alone: Counter,
     pub in_flight: Gauge,
 }
 
@@ -104,6 +105,7 @@ impl Metrics {
             config_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
             rate_limits_forgotten: Counter::default(),
+            rate_limits_counted_alone: Counter::default(),
             in_flight: Gauge::default(),
         };
         let r = &mut metrics.registry;
@@ -190,6 +192,11 @@ impl Metrics {
             "access_log_dropped",
             "Access-log lines dropped because the writer could not keep up",
             metrics.log_lines_dropped.clone(),
+        );
+        r.register(
+            "rate_limits_counted_alone",
+            "Requests counted by this process alone since Redis did not answer in time",
+            metrics.rate_limits_counted_alone.clone(),
         );
         r.register(
             "rate_limits_forgotten",

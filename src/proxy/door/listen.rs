@@ -51,6 +51,18 @@ impl Listener {
         Ok(Self(socket))
     }
 
+    /// A socket that a predecessor bound, with the options that it gave it.
+    pub fn inherit(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        socket.set_nonblocking(true)?;
+        Ok(Self(socket))
+    }
+
+    /// The same socket, for a successor.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        Ok(OwnedFd::from(self.0.try_clone()?))
+    }
+
     /// tokio's own listener would tie each connection to the runtime that accepts.
     #[expect(
         deprecated,

@@ -14,6 +14,7 @@ mod worker;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,13 +37,21 @@ pub struct Door {
 }
 
 impl Door {
-    /// Takes the addresses, or says which one cannot be had and why.
-    pub fn bind(config: &Config, gateway: Gateway) -> anyhow::Result<Self> {
+    /// Takes the addresses, those that `inherited` has from there, or says which one cannot be had and why.
+    pub fn bind(
+        config: &Config,
+        gateway: Gateway,
+        mut inherited: impl FnMut(SocketAddr) -> Option<OwnedFd>,
+    ) -> anyhow::Result<Self> {
+        let mut listen = |address: SocketAddr| match inherited(address) {
+            Some(socket) => Listener::inherit(socket),
+            None => Listener::bind(address),
+        };
         let listeners: anyhow::Result<Vec<_>> = config
             .listen
             .iter()
             .map(|address| {
-                Listener::bind(*address)
+                listen(*address)
                     .with_context(|| format!("proxy.listen: cannot listen on {address}"))
             })
             .collect();
@@ -59,6 +68,11 @@ impl Door {
     /// Where it listens: the ports that the kernel chose for port 0.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.listeners.iter().map(Listener::address).collect()
+    }
+
+    /// Its sockets once more, in the order of the configuration, for a successor.
+    pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        self.listeners.iter().map(Listener::share).collect()
     }
 
     /// Serves until `stop`; then takes what has already connected, and returns when the last connection is done with its

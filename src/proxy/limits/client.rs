@@ -48,6 +48,19 @@ pub enum Owner<'a> {
     Address(IpAddr),
 }
 
+impl Owner<'_> {
+    /// The same in every process and every version.
+    pub fn spelt(&self) -> String {
+        match self {
+            Self::Tenant(tenant) => format!("tenant {tenant}"),
+            Self::User(Some(tenant), user) => format!("user {tenant} {user}"),
+            Self::User(None, user) => format!("user - {user}"),
+            Self::ApiKey(key) => format!("key {key}"),
+            Self::Address(address) => format!("ip {address}"),
+        }
+    }
+}
+
 impl<'a> Known<'a> {
     /// By what is asked for, else by the tenant, else by the address, which is only then worked out.
     pub fn owner(&self, by: By, address: impl FnOnce() -> IpAddr) -> Owner<'a> {

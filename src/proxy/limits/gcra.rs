@@ -25,11 +25,15 @@ pub struct Taken {
 }
 
 impl Rate {
-    /// `limit` requests each `period`, `burst` of them at once. Both from 1. A step is rounded up, so that never more
-    /// than `limit` are earned in a period. What does not fit a clock of 64 bits is cut off: some 500 years.
+    /// `limit` requests each `period`, `burst` of them at once. Both from 1. A step is rounded up to a whole microsecond,
+    /// which every place that counts can hold, so that never more than `limit` are earned in a period. What does not fit a clock of 64 bits is cut off: some 500 years.
     pub fn new(limit: u64, period: Duration, burst: u64) -> Self {
         let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        let step = period.div_ceil(limit.max(1)).max(1);
+        let step = period
+            .div_ceil(limit.max(1))
+            .div_ceil(1000)
+            .max(1)
+            .saturating_mul(1000);
         Self {
             step,
             depth: step.saturating_mul(burst.max(1)),
@@ -127,7 +131,7 @@ mod tests {
             waits in prop::collection::vec(0_u64..200_000_000_000, 1..60),
         ) {
             let period = seconds * SECOND;
-            prop_assume!(period.is_multiple_of(limit));
+            prop_assume!((period / 1000).is_multiple_of(limit));
             let rate = Rate::new(limit, Duration::from_secs(seconds), burst);
             let (token, capacity) = (u128::from(period), u128::from(burst) * u128::from(period));
             let mut bucket = Bucket { shares: capacity, at: SECOND };

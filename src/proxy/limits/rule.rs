@@ -185,7 +185,7 @@ impl Terms {
     pub fn shared_key(&self, owner: &Owner<'_>) -> String {
         let mut hash = Sha256::new();
         hash.update(self.scope);
-        hash.update(format!("{owner:?}"));
+        hash.update(owner.spelt());
         let digest = hash.finalize();
         let mut key = String::with_capacity(48);
         key.push_str("ficus:limit:");

@@ -20,7 +20,7 @@ use super::super::limits::client::{By, Known, client_address};
 use super::super::refusal::Refusal;
 use super::auth::is_one_tenant;
 use crate::flags::{Caller, Flags};
-use crate::identity::{Facts, Identity};
+use crate::identity::{Facts, Identity, Proof};
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -121,11 +121,13 @@ pub async fn take_for(
         _ => None,
     };
     let user = identity.and_then(|identity| identity.user.as_deref());
+    let by_key = identity.is_some_and(|identity| identity.proof == Proof::Held("api_key"));
     let known = Known {
         tenant: ctx.tenant,
         user: user.map(|user| user.id()),
         tier: user.and_then(|user| user.tier()),
-        api_key: None,
+        // A key that was looked up names itself as its user.
+        api_key: user.filter(|_| by_key).map(|user| user.id()),
     };
     take(headers, ctx, known, false).await
 }

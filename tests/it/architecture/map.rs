@@ -14,7 +14,11 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     ("telemetry", &["flags", "ids"]),
     // db: the connection to legacy's own sessions.
     ("identity", &["db", "ids", "secret"]),
-    ("proxy", &["flags", "identity", "ids", "telemetry"]),
+    // secret: the URL of the Redis in which proxies count together.
+    (
+        "proxy",
+        &["flags", "identity", "ids", "secret", "telemetry"],
+    ),
     ("db", &["secret"]),
     ("rollout", &["flags", "ids"]),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
@@ -73,7 +77,15 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
 ];
 
 /// Dependencies that live behind few modules, or behind single files of others; each file with its reason.
-pub const FENCES: [Fence; 5] = [
+pub const FENCES: [Fence; 6] = [
+    Fence {
+        krate: "redis",
+        modules: &[],
+        files: &[(
+            "src/proxy/limits/shared.rs",
+            "rate limits that proxies count together",
+        )],
+    },
     Fence {
         krate: "pingora",
         modules: &["proxy"],
@@ -83,7 +95,8 @@ pub const FENCES: [Fence; 5] = [
         krate: "axum",
         modules: &["control", "dashboard", "engine", "modern"],
         files: &[
-            ("src/app/process.rs", "it puts the routers on their ports"),
+            ("src/app/process.rs", "it has the routers served"),
+            ("src/app/listeners.rs", "it puts the routers on their ports"),
             (
                 "src/cli/",
                 "the API's methods and types, and its router for --direct",

@@ -11,6 +11,7 @@ mod outage;
 mod reload;
 mod serve_embedded;
 mod stopping;
+mod upgrade;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

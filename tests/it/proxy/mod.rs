@@ -23,6 +23,7 @@ mod policies;
 mod rate_limits;
 mod refusals;
 mod retries;
+mod shared_limits;
 mod streaming;
 mod transparency;
 mod upgrades;

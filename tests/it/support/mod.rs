@@ -12,5 +12,6 @@
 mod database;
 pub mod modern;
 pub mod process;
+pub mod redis;
 
 pub use database::{Cluster, Database, scratch_folder, shared_server};
