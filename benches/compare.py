@@ -212,12 +212,16 @@ def main():
                     print(f"{name:8} {rate:8.0f} req/s  {cpu:5.1f} us cpu  p99 {p99}  errors {errors}", flush=True)
             report(results)
         finally:
-            for process in started:
-                try:
-                    os.killpg(process.pid, signal.SIGTERM)
-                    process.wait(timeout=20)
-                except (ProcessLookupError, subprocess.TimeoutExpired):
-                    process.kill()
+            stop(started)
+
+
+def stop(started):
+    for process in started:
+        try:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=20)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            process.kill()
 
 
 def report(results):

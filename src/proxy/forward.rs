@@ -38,10 +38,10 @@ pub fn dress(upstream: &mut RequestHeader, session: &Session, ctx: &Context) -> 
 }
 
 fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()> {
-    match ctx.trusted {
+    let left = match ctx.trusted {
         true => strip(fields, is_ours),
         false => strip(fields, |name| is_reserved(name) || is_ours(name)),
-    }
+    };
     if let Some(tenant) = ctx.tenant {
         fields.put(&X_FICUS_TENANT, HeaderValue::from(tenant))?;
     }
@@ -58,19 +58,34 @@ fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()>
     }
     fields.put(&X_FICUS_REVISION, HeaderValue::from(ctx.revision))?;
     fields.put(&X_REQUEST_ID, ctx.request_id.clone())?;
-    name_client(fields, session)?;
-    trace(fields, ctx)
+    name_client(fields, session, &left)?;
+    trace(fields, ctx, &left)
 }
 
-fn strip(fields: &mut dyn Fields, taken: fn(&str) -> bool) {
+/// What is left of a head after [`strip`] that is not simply put in anew: seen in the one pass over all names, so that
+/// none has to be looked for.
+#[derive(Default)]
+struct Left {
+    forwarded: bool,
+    traced: bool,
+}
+
+fn strip(fields: &mut dyn Fields, taken: fn(&str) -> bool) -> Left {
+    let mut left = Left::default();
     // Most requests have none of them, and allocate nothing here.
-    let first = fields.map().keys().position(|n| taken(n.as_str()));
-    let Some(first) = first else { return };
-    let names = fields.map().keys().skip(first);
-    let names: Vec<HeaderName> = names.filter(|n| taken(n.as_str())).cloned().collect();
+    let mut names: Vec<HeaderName> = Vec::new();
+    for name in fields.map().keys() {
+        match name.as_str() {
+            text if taken(text) => names.push(name.clone()),
+            text if text.starts_with("x-forwarded-") => left.forwarded = true,
+            "traceparent" => left.traced = true,
+            _ => {}
+        }
+    }
     for name in &names {
         fields.remove(name);
     }
+    left
 }
 
 /// Whom the proof names, whole: what a trusted peer says of somebody is not put beside it.
@@ -87,21 +102,22 @@ fn name_user(fields: &mut dyn Fields, user: Option<&User>) -> Result<()> {
 }
 
 /// Who the client is, in the words that every application server reads. A trusted peer's chain is gone on with.
-fn name_client(fields: &mut dyn Fields, session: &Session) -> Result<()> {
+fn name_client(fields: &mut dyn Fields, session: &Session, left: &Left) -> Result<()> {
+    let is_there = |fields: &dyn Fields, name| left.forwarded && fields.map().contains_key(name);
     if let Some(connection) = Connection::of(session) {
         let own = &connection.forwarded_for;
-        let chain = match fields.map().contains_key(&X_FORWARDED_FOR) {
+        let chain = match is_there(fields, &X_FORWARDED_FOR) {
             true => append_to_chain(fields.map(), own)?,
             false => own.clone(),
         };
         fields.put(&X_FORWARDED_FOR, chain)?;
     }
-    if !fields.map().contains_key(&X_FORWARDED_PROTO) {
+    if !is_there(fields, &X_FORWARDED_PROTO) {
         let tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
         let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
         fields.put(&X_FORWARDED_PROTO, scheme)?;
     }
-    if !fields.map().contains_key(&X_FORWARDED_HOST)
+    if !is_there(fields, &X_FORWARDED_HOST)
         && let Some(host) = session.req_header().headers.get(header::HOST)
     {
         fields.put(&X_FORWARDED_HOST, host.clone())?;
@@ -117,11 +133,13 @@ fn append_to_chain(headers: &HeaderMap, own: &HeaderValue) -> Result<HeaderValue
     HeaderValue::try_from(chain.join(", ")).or_err(InternalError, "writing x-forwarded-for")
 }
 
-fn trace(fields: &mut dyn Fields, ctx: &Context) -> Result<()> {
-    let given = fields.map().get(&TRACEPARENT);
-    let given = given.and_then(|v| v.to_str().ok());
-    if ctx.trusted && given.is_some_and(is_traceparent) {
-        return Ok(());
+fn trace(fields: &mut dyn Fields, ctx: &Context, left: &Left) -> Result<()> {
+    if ctx.trusted && left.traced {
+        let given = fields.map().get(&TRACEPARENT);
+        let given = given.and_then(|v| v.to_str().ok());
+        if given.is_some_and(is_traceparent) {
+            return Ok(());
+        }
     }
     let ours = match &ctx.traceparent {
         Some(ours) => ours.clone(),

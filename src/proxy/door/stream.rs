@@ -27,6 +27,9 @@ use super::transport::Transport;
 /// is not copied: it leaves together with what was gathered, from where it is.
 const GATHER: usize = 4096;
 
+/// A head and a small body: gathered without the buffer having to grow.
+const USUAL: usize = 1024;
+
 #[derive(Debug)]
 pub struct Guarded {
     transport: Transport,
@@ -72,11 +75,15 @@ impl Guarded {
     fn poll_out(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
         while self.sent < self.gathered.len() {
             let waiting = self.gathered.len() - self.sent;
-            let slices = [
-                IoSlice::new(&self.gathered[self.sent..]),
-                IoSlice::new(more),
-            ];
-            let written = ready!(Pin::new(&mut self.transport).poll_write_vectored(cx, &slices))?;
+            let rest = &self.gathered[self.sent..];
+            let transport = Pin::new(&mut self.transport);
+            let written = ready!(match more.is_empty() {
+                // The most frequent by far, and the kernel takes one slice at less cost than a list of them.
+                true => transport.poll_write(cx, rest),
+                false => {
+                    transport.poll_write_vectored(cx, &[IoSlice::new(rest), IoSlice::new(more)])
+                }
+            })?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -102,6 +109,9 @@ impl Guarded {
     fn gather(&mut self, bytes: &[u8]) -> bool {
         let fits = self.gathered.len() + bytes.len() <= GATHER;
         if fits {
+            if self.gathered.capacity() == 0 {
+                self.gathered.reserve(USUAL);
+            }
             self.gathered.extend_from_slice(bytes);
         }
         fits
