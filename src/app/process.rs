@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::Role;
 use super::handover::{Inheritance, Named};
 use super::listeners::{Sockets, bind_private, report, serve_tcp};
-use super::reload::{EdgeBuilder, reload, resolve_names, tend_database, wanted};
+use super::reload::{EdgeBuilder, reload, tend_database, wanted};
 use crate::config::{Config, Watch};
 use crate::flags::store::Instance;
 use crate::flags::sync::Sync;
@@ -98,7 +98,7 @@ impl Process {
                     .map_err(anyhow::Error::msg)?,
             ),
         };
-        let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config)?));
+        let edge = Arc::new(ArcSwap::from_pointee(builder.build(&config, None)?));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let _entered = runtime.enter();
         let mut sockets = Sockets {
@@ -152,7 +152,9 @@ impl Process {
             metrics: Arc::clone(&metrics),
         };
         tasks.spawn(sync.run(stop.clone()));
-        tasks.spawn(resolve_names(Arc::clone(&edge), stop.clone()));
+        if roles.contains(&Role::Proxy) {
+            edge.load().tend(runtime.handle());
+        }
 
         let explainer = Arc::new(Explainer {
             edge: Arc::clone(&edge),

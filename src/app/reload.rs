@@ -1,4 +1,4 @@
-//! What changes while the process runs: the edge after a change of the file, the addresses of names, new capabilities.
+//! What changes while the process runs: the edge after a change of the file, new capabilities.
 //!
 //! Its own file, because a change that is refused must change nothing.
 
@@ -9,13 +9,13 @@ use arc_swap::ArcSwap;
 use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{interval, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Watch, needs_restart};
 use crate::flags::Effect;
 use crate::identity::{Chain, jwt::Keyrings, store::session_lookup};
-use crate::proxy::{edge::Edge, limits::Limiter, upstream::RESOLVE_EVERY};
+use crate::proxy::{edge::Edge, limits::Limiter};
 use crate::rollout::{self, Author, Source as ChangeSource, Terms};
 use crate::telemetry::{Metrics, SetFilter};
 
@@ -35,11 +35,18 @@ pub(super) struct EdgeBuilder {
 }
 
 impl EdgeBuilder {
-    pub(super) fn build(&self, config: &Config) -> anyhow::Result<Edge> {
+    /// `before`: the edge that this one is to replace.
+    pub(super) fn build(&self, config: &Config, before: Option<&Edge>) -> anyhow::Result<Edge> {
         let lookup = |session: &_| session_lookup(session, &config.database.url, &self.runtime);
         let chain = Chain::new(&config.tenant, &self.runtime, &self.keyrings, lookup)?;
         let limiter = Arc::clone(&self.limiter);
-        Ok(Edge::build(&config.proxy, chain, limiter, &self.metrics)?)
+        Ok(Edge::build(
+            &config.proxy,
+            chain,
+            limiter,
+            &self.metrics,
+            before,
+        )?)
     }
 }
 
@@ -75,14 +82,16 @@ pub(super) async fn reload(
             // Embedded: the address is ours, not the file's.
             config.database.url = in_force.database.url.clone();
         }
-        let fresh = match builder.build(&config) {
+        let fresh = match builder.build(&config, Some(&edge.load_full())) {
             Ok(fresh) => fresh,
             Err(e) => {
                 refused(format!("{e:#}"));
                 continue;
             }
         };
-        resolve_all(&fresh).await;
+        // In force it has the addresses of its names, or no name server has them.
+        fresh.look_up_names().await;
+        fresh.tend(&builder.runtime);
         if let Err(e) = set_filter(&config.telemetry.log) {
             tracing::error!(error = %e, "telemetry.log is not applied");
         }
@@ -94,30 +103,6 @@ pub(super) async fn reload(
         builder.metrics.config_reloads.inc();
         tracing::info!("the changed configuration is in force");
         in_force = config;
-    }
-}
-
-/// Keeps the addresses of named upstreams current, off the request path.
-pub(super) async fn resolve_names(edge: Arc<ArcSwap<Edge>>, stop: CancellationToken) {
-    let mut every = interval(RESOLVE_EVERY);
-    loop {
-        tokio::select! {
-            _ = every.tick() => resolve_all(&edge.load_full()).await,
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
-async fn resolve_all(edge: &Edge) {
-    for upstream in edge.upstreams.iter().filter(|u| u.is_named()) {
-        if let Err(problem) = upstream.resolve().await {
-            tracing::warn!(
-                upstream = upstream.name,
-                host = upstream.config.host,
-                problem,
-                "the upstream's name does not resolve; its last address stays"
-            );
-        }
     }
 }
 

@@ -58,7 +58,10 @@ pub fn run(output: &Output, args: CheckArgs) -> Result<ExitCode, Failure> {
 /// What does not answer, under the key that names it.
 async fn unreachable(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for (name, upstream) in &config.proxy.upstreams {
+    let upstreams = config.proxy.upstreams.iter();
+    for (name, upstream) in
+        upstreams.flat_map(|(name, u)| u.origins.iter().map(move |origin| (name, origin)))
+    {
         let at = format!("{}:{}", upstream.host, upstream.port);
         let problem = match timeout(
             REACH,

@@ -6,14 +6,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-/// A base URL without a path: where an upstream is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Origin {
-    pub tls: bool,
-    /// A name or an address; an IPv6 address without its brackets.
-    pub host: String,
-    pub port: u16,
-}
+pub use crate::proxy::upstream::Origin;
 
 /// An address and a port; names are not resolved, so that a listener cannot move with a DNS answer.
 pub fn socket_address(text: &str) -> Result<SocketAddr, String> {

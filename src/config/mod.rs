@@ -18,6 +18,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod upstream;
 mod value;
 mod watch;
 

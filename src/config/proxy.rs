@@ -8,15 +8,19 @@ use std::time::Duration;
 
 use super::fault::suggestion;
 use super::section::Section;
+use super::upstream::read_upstream;
 use super::{address, policy, value};
 use crate::flags::{Effect, Side};
-use crate::proxy::{Capability, Config, Limits, Route, RouteTarget, Timeouts, Upstream};
+use crate::proxy::{Capability, Config, Fallback, Limits, Route, RouteTarget, Timeouts};
 
 /// A snapshot packs two bits a capability into one row of a tenant.
 const MOST_CAPABILITIES: usize = 64;
 /// pingora parses no more header fields, and refuses a larger head itself.
 const MOST_HEADERS: u64 = 256;
 const LARGEST_HEAD: u64 = 1 << 20;
+/// More than any machine has under way.
+pub const MOST_REQUESTS: u64 = 1_000_000;
+const FALLBACKS: [(&str, Fallback); 2] = [("none", Fallback::Nobody), (LEGACY, Fallback::Legacy)];
 /// The upstream that answers whatever no route claims.
 pub const LEGACY: &str = "legacy";
 const MODERN: &str = "modern";
@@ -72,6 +76,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
         proxy.fault("listen", "expected at least one address");
     }
     let trusted_proxies = proxy.list("trusted_proxies", address::network);
+    let resolvers = proxy.list("resolvers", address::socket_address);
     let threads = proxy.count("threads", 0..=1024);
     let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
     let keep_header_case = proxy.switch("keep_header_case");
@@ -98,6 +103,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             keep_header_case: keep_header_case?,
             limits: limits?,
             timeouts: timeouts?,
+            resolvers: resolvers?,
             rate_limit: rate_limit?,
             upstreams: upstreams?,
             capabilities: capabilities?,
@@ -147,6 +153,8 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
     let header_bytes = section.size("header_bytes", 1024..=LARGEST_HEAD);
     let uri_bytes = section.size("uri_bytes", 16..=LARGEST_HEAD);
     let body_bytes = section.size("body_bytes", 0..=u64::MAX);
+    let requests = section.count("requests", 0..=MOST_REQUESTS);
+    let tenant_requests = section.count("tenant_requests", 0..=MOST_REQUESTS);
     if let (Some(head), Some(uri)) = (header_bytes, uri_bytes)
         && uri > head
     {
@@ -165,6 +173,8 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
         header_bytes: usize::try_from(header_bytes?).ok()?,
         uri_bytes: usize::try_from(uri_bytes?).ok()?,
         body_bytes: body_bytes?,
+        requests: usize::try_from(requests?).ok()?,
+        tenant_requests: u32::try_from(tenant_requests?).ok()?,
     })
 }
 
@@ -182,31 +192,6 @@ fn read_timeouts(mut section: Section<'_, '_>) -> Option<Timeouts> {
     })
 }
 
-fn read_upstream(mut section: Section<'_, '_>) -> Option<Upstream> {
-    let origin = if section.is_defaults() {
-        None
-    } else {
-        section.text("url", address::origin)
-    };
-    let connect_timeout = section.duration("connect_timeout", MILLISECOND..=HOUR);
-    let read_timeout = section.duration("read_timeout", MILLISECOND..=HOUR);
-    let write_timeout = section.duration("write_timeout", MILLISECOND..=HOUR);
-    let idle_timeout = section.duration("idle_timeout", MILLISECOND..=HOUR);
-    let preserve_host = section.switch("preserve_host");
-    section.finish();
-    let origin = origin?;
-    Some(Upstream {
-        tls: origin.tls,
-        host: origin.host,
-        port: origin.port,
-        connect_timeout: connect_timeout?,
-        read_timeout: read_timeout?,
-        write_timeout: write_timeout?,
-        idle_timeout: idle_timeout?,
-        preserve_host: preserve_host?,
-    })
-}
-
 fn read_capability(
     mut section: Section<'_, '_>,
     upstreams: &BTreeSet<String>,
@@ -219,11 +204,13 @@ fn read_capability(
     let effect = section.word("effect", &effects);
     let legacy = section.text("legacy", |name| known(name, "upstream", upstreams));
     let modern = section.text("modern", |name| known(name, "upstream", upstreams));
+    let fallback = section.word("fallback", &FALLBACKS);
     section.finish();
     Some(Capability {
         effect: effect?,
         legacy: legacy?,
         modern: modern?,
+        fallback: fallback?,
     })
 }
 
@@ -234,6 +221,7 @@ fn read_route(
 ) -> Option<Route> {
     let methods = section.list("methods", value::method);
     let host = section.optional("host", address::host);
+    let on_miss = section.word("on_miss", &FALLBACKS);
     if section.is_defaults() {
         policy::read(&mut section);
         section.finish();
@@ -248,6 +236,7 @@ fn read_route(
         methods: methods?,
         host: host?,
         target: target?,
+        on_miss: on_miss?,
         policy: policy?,
     })
 }

@@ -145,6 +145,33 @@ impl<'r, 'e> Section<'r, 'e> {
         }
     }
 
+    /// A section of an entry, with the same section of the entry's defaults, at `path`, below it key by key.
+    pub fn part(&mut self, key: &'static str, path: &'static str) -> Self {
+        let below = self
+            .defaults
+            .and_then(|(_, defaults)| defaults.get(key)?.as_table());
+        let own = match self.has(key) {
+            true => self.find_table(key),
+            // What the defaults have is found key by key.
+            false => {
+                self.asked.push(key);
+                self.document(key);
+                Some(Table::new())
+            }
+        };
+        let section = self.entry(
+            key,
+            self.place(key),
+            own.clone().unwrap_or_default(),
+            below.map(|table| (path, table)),
+        );
+        Self {
+            is_broken: own.is_none() || self.is_broken,
+            is_defaults: self.is_defaults,
+            ..section
+        }
+    }
+
     /// A section that need not be there, or that stands in the defaults as a whole.
     pub fn optional_section(&mut self, key: &'static str) -> Option<Self> {
         let found = self.find(key)?;

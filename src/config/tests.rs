@@ -138,7 +138,8 @@ fn defaults_with_examples() -> String {
 /// Every key of a file, as readers ask for it: an entry's under its kind, whatever its name or place.
 fn keys_of(section: &str, table: &toml::Table, keys: &mut BTreeSet<String>) {
     for (key, value) in table {
-        let entry = matches!(section, "upstream" | "capability") && value.is_table();
+        let part = matches!(key.as_str(), "tls" | "health" | "outlier" | "breaker");
+        let entry = matches!(section, "upstream" | "capability") && value.is_table() && !part;
         let inner = match section {
             "" | "defaults" => key.clone(),
             _ if entry => section.to_owned(),
@@ -249,9 +250,9 @@ fn a_full_file_is_read_as_it_is_written() {
     let modern = &config.proxy.upstreams["modern"];
     assert_eq!(
         (
-            modern.tls,
-            modern.host.as_str(),
-            modern.port,
+            modern.origins[0].tls,
+            modern.origins[0].host.as_str(),
+            modern.origins[0].port,
             modern.preserve_host
         ),
         (true, "2001:db8::1", 443, false)
@@ -309,6 +310,21 @@ fn a_section_of_defaults_in_the_file_holds_for_every_entry_that_does_not_say_oth
 }
 
 #[test]
+fn the_sections_of_an_upstream_stand_on_their_defaults_key_by_key() {
+    let config = valid("full");
+    let upstreams = &config.proxy.upstreams;
+    let health = |name: &str| upstreams[name].health.clone().expect("it is checked");
+    assert_eq!(health("modern").status, 200..=200);
+    assert_eq!(health("several").status, 200..=399);
+    assert_eq!(health("several").interval, Duration::from_secs(1));
+    assert_eq!(health("several").timeout, Duration::from_millis(500));
+    assert_eq!(upstreams["legacy"].health, None);
+    let breaker = upstreams["modern"].breaker.as_ref().expect("there is one");
+    assert_eq!((breaker.failures, breaker.probes), (50, 3));
+    assert_eq!(upstreams["several"].origins.len(), 2);
+}
+
+#[test]
 fn a_fault_in_the_defaults_is_told_once_however_many_entries_use_it() {
     let text = "[defaults.upstream]\nread_timeout = 1\n[upstream.legacy]\nurl = \"http://a\"\n[upstream.modern]\nurl = \"http://b\"";
     let faults = Config::parse(text, environment(&[]))
@@ -346,7 +362,7 @@ fn the_environment_alone_makes_a_transparent_proxy() {
         ("FICUS_URL", "of the command line"),
     ];
     let config = Config::parse("", environment(&set)).expect("valid");
-    assert_eq!(config.proxy.upstreams["legacy"].host, "legacy");
+    assert_eq!(config.proxy.upstreams["legacy"].origins[0].host, "legacy");
     assert_eq!(
         config.proxy.listen,
         ["0.0.0.0:80".parse().expect("address")]

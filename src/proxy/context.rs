@@ -13,8 +13,10 @@ use pingora::proxy::Session;
 
 use super::access_log::{AccessLog, Line};
 use super::edge::{Edge, Verdict};
+use super::in_flight::Places;
 use super::limits::rule::Allowance;
 use super::refusal::Refusal;
+use super::upstream::journey::Journey;
 use crate::identity::{Proof, User};
 use crate::telemetry::Metrics;
 
@@ -46,7 +48,9 @@ pub struct Context {
     pub(super) refusal: Option<Refusal>,
     /// When a refusal was out: what is left of the request is read after it, and is not waited for.
     pub(super) refused_after: Option<Duration>,
-    pub(super) attempts: u8,
+    /// Given back when the request is over, however it ends.
+    pub(super) places: Places,
+    pub(super) journey: Journey,
     pub(super) body_bytes: u64,
     /// The bound of `body_bytes`, the route's or everybody's; 0 means none.
     pub(super) body_limit: u64,
@@ -76,7 +80,8 @@ impl Context {
             preflight: false,
             refusal: None,
             refused_after: None,
-            attempts: 0,
+            places: Places::default(),
+            journey: Journey::begin(),
             body_bytes: 0,
         }
     }
@@ -128,7 +133,7 @@ impl Context {
                 Proof::Refused(why) | Proof::Unjudged(why) => Some(why.as_str()),
             },
             capability: verdict.map_or("none", |v| &self.edge.capability(v.capability).name),
-            side: verdict.map(|v| v.decision.side.as_str()),
+            side: verdict.map(|v| self.journey.side(v).as_str()),
             reason: verdict.map_or_else(
                 || match self.preflight {
                     true => "preflight",
@@ -137,10 +142,11 @@ impl Context {
                 |v| v.decision.reason.as_str(),
             ),
             revision: self.revision,
+            fallback: self.journey.fallback(),
             upstream: verdict
-                .and_then(|v| v.upstream)
+                .and_then(|v| self.journey.upstream(v))
                 .map(|place| self.edge.upstreams[place].name.as_str()),
-            attempts: self.attempts,
+            attempts: self.journey.attempts,
             error: error.as_deref(),
         });
     }

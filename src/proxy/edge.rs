@@ -9,13 +9,16 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 use ipnet::IpNet;
 use prometheus_client::metrics::counter::Counter;
+use tokio::runtime::Handle;
 
+use super::in_flight::InFlight;
 use super::limits::Limiter;
 use super::policy::Policy;
 use super::routes::{BadRoute, RouteSpec, Routes};
 use super::upstream::Upstream;
-use super::{Config, Limits, RouteTarget, Timeouts};
-use crate::flags::{Caller, Decision, Reason, Side, Snapshot, decide};
+use super::upstream::failover::Failure;
+use super::{Config, Fallback, Limits, RouteTarget, Timeouts};
+use crate::flags::{Caller, Decision, Effect, Reason, Side, Snapshot, decide};
 use crate::identity::{Chain, Named};
 use crate::telemetry::{CapabilityMetrics, Metrics};
 
@@ -37,8 +40,8 @@ pub struct Edge {
     policies: Vec<Policy>,
     capabilities: Vec<Capability>,
     pub upstreams: Vec<Arc<Upstream>>,
-    /// Attempts that did not reach an upstream, by its place.
-    connect_failures: Vec<Counter>,
+    /// The one of the process: it outlives each edge.
+    pub in_flight: Arc<InFlight>,
 }
 
 /// What the routing table knows of a request.
@@ -47,6 +50,8 @@ pub struct Leads {
     pub target: Target,
     /// The place of the route's policy. `None`: it asks nothing.
     pub policy: Option<usize>,
+    /// Legacy answers what modern does not know.
+    pub on_miss: bool,
 }
 
 /// What a route leads to: places in `Edge`.
@@ -65,6 +70,11 @@ pub struct Capability {
     pub metrics: CapabilityMetrics,
     legacy: Option<usize>,
     modern: Option<usize>,
+    /// What its requests do to the world; `None` for those that belong to no capability.
+    pub effect: Option<Effect>,
+    /// Legacy answers when modern fails, where that can do no harm.
+    pub falls_back: bool,
+    fallbacks: [Counter; Failure::ALL.len()],
 }
 
 /// Where a request goes.
@@ -75,39 +85,51 @@ pub struct Verdict {
     pub decision: Decision,
     /// The place of the upstream. `None`: the configuration has no upstream of that side.
     pub upstream: Option<usize>,
+    /// The route's.
+    pub on_miss: bool,
 }
 
 impl Edge {
+    /// `before`: the edge that this one replaces. What is known of an upstream that stays as it is stays too.
     pub fn build(
         config: &Config,
         chain: Chain,
         limiter: Arc<Limiter>,
         metrics: &Metrics,
+        before: Option<&Self>,
     ) -> Result<Self, BadRoute> {
+        let resolvers = &config.resolvers;
+        let known = |name: &str| before?.upstreams.iter().find(|u| u.name == name);
         let upstreams: Vec<_> = config
             .upstreams
             .iter()
-            .map(|(name, upstream)| Arc::new(Upstream::new(name, upstream)))
+            .map(|(name, config)| match known(name) {
+                Some(same) if same.is_same(config, resolvers) => Arc::clone(same),
+                _ => Arc::new(Upstream::new(name, config, resolvers, metrics)),
+            })
             .collect();
         let place: BTreeMap<&str, usize> = upstreams
             .iter()
             .enumerate()
             .map(|(i, u)| (u.name.as_str(), i))
             .collect();
-        let capability = |name: &str, legacy: &str, modern: &str| Capability {
+        let capability = |name: &str, legacy: &str, modern: &str, effect, falls_back| Capability {
             name: name.to_owned(),
             header: HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static(NO_CAPABILITY)),
             metrics: metrics.capability(name),
             legacy: place.get(legacy).copied(),
             modern: place.get(modern).copied(),
+            effect,
+            falls_back,
+            fallbacks: Failure::ALL.map(|cause| metrics.fallback(name, cause.as_str())),
         };
         // The last one stands for every request that belongs to no capability.
-        let named = config
-            .capabilities
-            .iter()
-            .map(|(name, c)| capability(name, &c.legacy, &c.modern));
+        let named = config.capabilities.iter().map(|(name, c)| {
+            let falls_back = c.fallback == Fallback::Legacy;
+            capability(name, &c.legacy, &c.modern, Some(c.effect), falls_back)
+        });
         let capabilities: Vec<_> = named
-            .chain([capability(NO_CAPABILITY, LEGACY, MODERN)])
+            .chain([capability(NO_CAPABILITY, LEGACY, MODERN, None, false)])
             .collect();
         let target = |target: &RouteTarget| match target {
             RouteTarget::Side(side) => Target::Side(*side),
@@ -134,14 +156,16 @@ impl Edge {
                 target: Leads {
                     target: target(&route.target),
                     policy,
+                    on_miss: route.on_miss == Fallback::Legacy,
                 },
             });
         }
         let routes = Routes::build(specs)?;
-        let connect_failures = upstreams
-            .iter()
-            .map(|u| metrics.upstream_failure(&u.name, "connect"))
-            .collect();
+        for gone in before.iter().flat_map(|before| &before.upstreams) {
+            if !upstreams.iter().any(|kept| Arc::ptr_eq(kept, gone)) {
+                gone.retire(upstreams.iter().find(|heir| heir.name == gone.name));
+            }
+        }
         Ok(Self {
             keep_header_case: config.keep_header_case,
             limits: config.limits.clone(),
@@ -153,8 +177,20 @@ impl Edge {
             policies,
             capabilities,
             upstreams,
-            connect_failures,
+            in_flight: before.map_or_else(Arc::default, |before| Arc::clone(&before.in_flight)),
         })
+    }
+
+    /// Asks for the addresses of names that have none yet. Bounded by the name servers' own patience.
+    pub async fn look_up_names(&self) {
+        futures_util::future::join_all(self.upstreams.iter().map(|u| u.look_up_names())).await;
+    }
+
+    /// Starts the tasks of upstreams that have none yet.
+    pub fn tend(&self, runtime: &Handle) {
+        for upstream in &self.upstreams {
+            upstream.tend(runtime);
+        }
     }
 
     pub fn is_trusted(&self, peer: IpAddr) -> bool {
@@ -170,6 +206,7 @@ impl Edge {
             .unwrap_or(Leads {
                 target: Target::NoRoute,
                 policy: None,
+                on_miss: false,
             })
     }
 
@@ -184,16 +221,16 @@ impl Edge {
     /// Whether finding the tenant can change where a request goes, or whether it may go there.
     pub fn needs_tenant(&self, leads: Leads) -> bool {
         let policy = leads.policy.map(|place| self.policy(place));
-        matches!(leads.target, Target::Capability(_)) || policy.is_some_and(Policy::needs_identity)
+        matches!(leads.target, Target::Capability(_))
+            || self.limits.tenant_requests > 0
+            || policy.is_some_and(Policy::needs_identity)
     }
 
     /// The whole decision for a request. `snapshot` is `None` only where a cold start may serve from legacy.
-    pub fn decide(
-        &self,
-        target: Target,
-        snapshot: Option<&Snapshot>,
-        caller: Caller<'_>,
-    ) -> Verdict {
+    pub fn decide(&self, leads: Leads, snapshot: Option<&Snapshot>, caller: Caller<'_>) -> Verdict {
+        let Leads {
+            target, on_miss, ..
+        } = leads;
         let nobody = self.capabilities.len() - 1;
         let (capability, decision) = match (target, snapshot) {
             (Target::Capability(place), Some(snapshot)) => (
@@ -221,6 +258,7 @@ impl Edge {
                     capability: nobody,
                     decision: Decision { side, reason },
                     upstream: Some(place),
+                    on_miss,
                 };
             }
             (Target::NoRoute, _) => (
@@ -235,6 +273,7 @@ impl Edge {
             capability,
             decision,
             upstream: self.capabilities[capability].upstream(decision.side),
+            on_miss,
         }
     }
 
@@ -245,11 +284,6 @@ impl Edge {
             false => Side::Modern,
         }
     }
-
-    /// Counts an attempt that did not reach the upstream.
-    pub fn count_connect_failure(&self, place: usize) {
-        self.connect_failures[place].inc();
-    }
 }
 
 impl Capability {
@@ -258,6 +292,11 @@ impl Capability {
             Side::Legacy => self.legacy,
             Side::Modern => self.modern,
         }
+    }
+
+    /// Counts a request that legacy answers in modern's place.
+    pub fn count_fallback(&self, cause: Failure) {
+        self.fallbacks[cause as usize].inc();
     }
 }
 

@@ -77,7 +77,7 @@ impl Explainer {
 
         let edge = self.edge.load_full();
         let leads = edge.route(host.as_deref(), &method, uri.path());
-        let Leads { target, policy } = leads;
+        let Leads { target, policy, .. } = leads;
         let facts = Facts {
             headers: &headers,
             host: host.as_deref(),
@@ -96,7 +96,7 @@ impl Explainer {
             return Err("this process has no snapshot yet, so the proxy answers 503".to_owned());
         };
         let caller = caller(snapshot, identity.as_ref().and_then(|i| i.tenant.as_ref()));
-        let verdict = edge.decide(target, Some(snapshot), caller);
+        let verdict = edge.decide(leads, Some(snapshot), caller);
         let auth = policy.map(|place| &edge.policy(place).auth);
         let judged = match (auth, &identity) {
             (Some(auth), Some(identity)) => auth.judge(identity, || {

@@ -51,9 +51,12 @@ fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()>
     if let Some(verdict) = ctx.verdict {
         let capability = ctx.edge.capability(verdict.capability);
         fields.put(&X_FICUS_CAPABILITY, capability.header.clone())?;
-        let place = verdict.upstream.map(|place| &ctx.edge.upstreams[place]);
-        if let Some(chosen) = place.filter(|upstream| !upstream.config.preserve_host) {
-            fields.put(&HOST, chosen.authority.clone())?;
+        let place = ctx.journey.upstream(&verdict);
+        let place = place.map(|place| &ctx.edge.upstreams[place]);
+        if place.is_some_and(|upstream| !upstream.config.preserve_host)
+            && let Some(authority) = ctx.journey.authority()
+        {
+            fields.put(&HOST, authority.clone())?;
         }
     }
     fields.put(&X_FICUS_REVISION, HeaderValue::from(ctx.revision))?;

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::*;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use prometheus_client::metrics::counter::Counter;
 
 use super::access_log::AccessLog;
@@ -27,6 +27,7 @@ use super::policy::apply::{
     take_for,
 };
 use super::refusal::{Refusal, answered, refuse};
+use super::upstream::journey::{Body, X_FICUS_MISS};
 use crate::flags::{Caller, Flags};
 use crate::identity::{Facts, Resolution, Unresolved, normalise_host};
 use crate::telemetry::Metrics;
@@ -120,7 +121,7 @@ impl Gateway {
         ctx.policy = leads.policy;
         if is_preflight {
             check_origin(&head.headers, ctx)?;
-            take(&head.headers, ctx, Known::default(), true).await?;
+            Box::pin(take(&head.headers, ctx, Known::default(), true)).await?;
             return Ok(true);
         }
         let policy = leads.policy.map(|place| edge.policy(place));
@@ -128,7 +129,6 @@ impl Gateway {
             ctx.body_limit = limit;
         }
         check_length(&head.headers, ctx.body_limit)?;
-        let target = leads.target;
         let facts = Facts {
             headers: &head.headers,
             host,
@@ -154,7 +154,8 @@ impl Gateway {
             None
         };
         if policy.is_some_and(|policy| policy.rate_limit.is_some()) {
-            take_for(&self.flags, &head.headers, ctx, identity.as_ref()).await?;
+            // In a box: a request without a limit carries nothing of it.
+            Box::pin(take_for(&self.flags, &head.headers, ctx, identity.as_ref())).await?;
         }
         let named = identity.as_ref().and_then(|i| i.tenant.as_ref());
         // Taken after the wait, and held until the decision is made: this is the request's one snapshot.
@@ -166,9 +167,9 @@ impl Gateway {
                 if let Caller::Tenant(tenant) = caller {
                     ctx.tenant = Some(tenant.id.0);
                 }
-                edge.decide(target, Some(snapshot), caller)
+                edge.decide(leads, Some(snapshot), caller)
             }
-            None if self.flags.may_start_cold() => edge.decide(target, None, Caller::Nobody),
+            None if self.flags.may_start_cold() => edge.decide(leads, None, Caller::Nobody),
             None => return Err(Refusal::NotReady),
         };
         drop(snapshot);
@@ -177,7 +178,14 @@ impl Gateway {
             .metrics
             .count_decision(decision.side, decision.reason);
         ctx.verdict = Some(verdict);
-        Ok(false)
+        let most = edge.limits.tenant_requests;
+        let in_flight = &edge.in_flight;
+        match ctx.tenant {
+            Some(tenant) if !in_flight.enter_tenant(&mut ctx.places, tenant, most) => {
+                Err(Refusal::TenantBusy)
+            }
+            _ => Ok(false),
+        }
     }
 
     async fn refuse(
@@ -193,7 +201,8 @@ impl Gateway {
         ctx.refusal = Some(refusal);
         self.refused[refusal as usize].inc();
         let dressed = |head: &mut ResponseHeader, request: &_| dress_answer(head, request, ctx);
-        refuse(session, refusal, ctx.request_id(), dressed).await?;
+        let retry_after = ctx.journey.retry_after;
+        refuse(session, refusal, ctx.request_id(), retry_after, dressed).await?;
         ctx.refused_after = Some(ctx.begun.elapsed());
         // Closed with a body unread, the connection is reset, and the reset may overtake the answer. Who has stopped
         // sending already has nothing to be read. What goes wrong from here on concerns nobody: the answer is out.
@@ -202,6 +211,12 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// A place among all requests, where their number is bounded.
+fn enter(ctx: &mut Context) -> bool {
+    let most = ctx.edge.limits.requests;
+    ctx.edge.in_flight.enter(&mut ctx.places, most)
 }
 
 #[async_trait]
@@ -246,6 +261,7 @@ impl ProxyHttp for Gateway {
         };
         let checked = self.check_head(session, ctx);
         let decided = match checked {
+            Ok(()) if !enter(ctx) => Err(Refusal::Overloaded),
             Ok(()) => {
                 // Lent, and not shared: the log wants it back whatever becomes of the request.
                 let host = ctx.host.take();
@@ -270,25 +286,12 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        let place = ctx.verdict.and_then(|v| v.upstream);
-        let Some(upstream) = place.map(|place| &ctx.edge.upstreams[place]) else {
-            return Error::e_explain(
-                CustomCode("no upstream", Refusal::NoUpstream.status()),
-                "the configuration has no upstream of this side",
-            );
-        };
-        ctx.attempts = ctx.attempts.saturating_add(1);
-        // A retry goes to the side of the decision: nothing here may send a request to the other one.
-        let peer = match session.is_upgrade_req() {
-            true => upstream.tunnel(),
-            false => upstream.peer(),
-        };
-        peer.ok_or_else(|| {
-            Error::explain(
-                ConnectNoRoute,
-                "the upstream's name has not been resolved yet",
-            )
-        })
+        // What an attempt counted of the body, the next one counts again.
+        ctx.body_bytes = 0;
+        let (verdict, body) = (ctx.verdict.as_ref(), Body::of(session));
+        let verdict = verdict.ok_or_else(|| Error::explain(InternalError, "undecided"))?;
+        let is_upgrade = session.is_upgrade_req();
+        ctx.journey.peer(&ctx.edge, verdict, body, is_upgrade)
     }
 
     async fn upstream_request_filter(
@@ -297,6 +300,7 @@ impl ProxyHttp for Gateway {
         upstream: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        ctx.journey.sending();
         dress(upstream, session, ctx)
     }
 
@@ -335,14 +339,21 @@ impl ProxyHttp for Gateway {
         if interim && response.status.as_u16() != 101 {
             return Ok(());
         }
+        if let Some(verdict) = &ctx.verdict {
+            let says_miss = response.headers.contains_key(&X_FICUS_MISS);
+            let (status, body) = (response.status.as_u16(), Body::of(session));
+            ctx.journey
+                .answered(&ctx.edge, verdict, body, status, says_miss)?;
+        }
         change_response(response, ctx.edge.keep_header_case, 4, |fields| {
             // An old client reads chunks as the body itself. Without them the end of the connection ends the answer.
             if session.req_header().version == Version::HTTP_10 {
                 fields.remove(&header::TRANSFER_ENCODING);
             }
             fields.remove(&X_FICUS_DECISION);
+            fields.remove(&X_FICUS_MISS);
             if let Some(verdict) = ctx.verdict {
-                let side = verdict.decision.side.as_str();
+                let side = ctx.journey.side(&verdict).as_str();
                 fields.put(&X_FICUS_SERVED_BY, HeaderValue::from_static(side))?;
                 if ctx.trusted && session.get_header(&X_FICUS_DEBUG).is_some() {
                     fields.put(&X_FICUS_DECISION, ctx.decision_text(verdict))?;
@@ -356,17 +367,38 @@ impl ProxyHttp for Gateway {
         }
     }
 
+    /// Nothing of this attempt has left.
     fn fail_to_connect(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _peer: &HttpPeer,
         ctx: &mut Context,
         e: Box<Error>,
     ) -> Box<Error> {
-        if let Some(upstream) = ctx.verdict.and_then(|v| v.upstream) {
-            ctx.edge.count_connect_failure(upstream);
+        match &ctx.verdict {
+            Some(verdict) => ctx
+                .journey
+                .unreachable(&ctx.edge, verdict, Body::of(session), e),
+            None => e,
         }
-        e
+    }
+
+    /// In place of pingora's own rule, which knows neither what a request does nor that there is another side.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        e: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        match &ctx.verdict {
+            Some(verdict) => {
+                let body = Body::of(session);
+                ctx.journey.failed(&ctx.edge, verdict, body, reused, e)
+            }
+            None => e,
+        }
     }
 
     /// What an upstream or a client did wrong, as an answer.
@@ -397,6 +429,17 @@ impl ProxyHttp for Gateway {
         true
     }
 
+    /// Attempts are a field of the line, and counted.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Context,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
     /// For pingora's own log. Its default tells the whole target, and a query may hold a token.
     fn request_summary(&self, _session: &Session, ctx: &Context) -> String {
         format!("request {}", ctx.request_id())
@@ -406,9 +449,9 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Context) {
         let elapsed = ctx.refused_after.unwrap_or_else(|| ctx.begun.elapsed());
         let status = answered(session);
-        if let Some(verdict) = ctx.verdict {
+        if let Some(verdict) = &ctx.verdict {
             ctx.edge.capability(verdict.capability).metrics.count(
-                verdict.decision.side,
+                ctx.journey.side(verdict),
                 status,
                 elapsed.as_secs_f64(),
             );

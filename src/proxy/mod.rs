@@ -12,6 +12,7 @@ mod fields;
 mod forward;
 pub mod gateway;
 pub mod headers;
+pub mod in_flight;
 pub mod limits;
 pub mod policy;
 pub mod refusal;
@@ -42,7 +43,9 @@ pub struct Config {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub rate_limit: limits::Config,
-    pub upstreams: BTreeMap<String, Upstream>,
+    /// The servers that upstreams' names are asked of. Empty: the system's.
+    pub resolvers: Vec<SocketAddr>,
+    pub upstreams: BTreeMap<String, upstream::Settings>,
     pub capabilities: BTreeMap<String, Capability>,
     pub routes: Vec<Route>,
 }
@@ -57,6 +60,10 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// Bytes of a request body; 0 means no bound.
     pub body_bytes: u64,
+    /// Requests under way at most; 0 means no bound.
+    pub requests: usize,
+    /// Of one tenant; 0 means no bound.
+    pub tenant_requests: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -72,25 +79,20 @@ pub struct Timeouts {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Upstream {
-    pub tls: bool,
-    pub host: String,
-    pub port: u16,
-    pub connect_timeout: Duration,
-    pub read_timeout: Duration,
-    pub write_timeout: Duration,
-    /// How long an idle pooled connection is kept.
-    pub idle_timeout: Duration,
-    /// Send the client's Host on; otherwise the upstream's own name.
-    pub preserve_host: bool,
-}
-
-#[derive(Clone, Debug, PartialEq)]
 pub struct Capability {
     pub effect: Effect,
     /// Names of upstreams.
     pub legacy: String,
     pub modern: String,
+    /// Who answers when modern fails, where that can do no harm.
+    pub fallback: Fallback,
+}
+
+/// Who answers in modern's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    Nobody,
+    Legacy,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +104,8 @@ pub struct Route {
     /// Lower-case, without port. `None`: every host.
     pub host: Option<String>,
     pub target: RouteTarget,
+    /// Who answers what modern says that it does not know.
+    pub on_miss: Fallback,
     pub policy: policy::RoutePolicy,
 }
 

@@ -2,12 +2,16 @@
 //!
 //! Its own file, so that every refusal looks the same and carries the request's id.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use pingora::ErrorSource;
 use pingora::http::ResponseHeader;
 use pingora::prelude::*;
 use pingora::proxy::Session;
+
+use super::upstream::journey::{BREAKER_OPEN, NO_UPSTREAM, UPSTREAM_BUSY};
 
 /// Why ficus answers in an upstream's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,10 @@ pub enum Refusal {
     RequestTimeout,
     NotReady,
     NoUpstream,
+    BreakerOpen,
+    UpstreamBusy,
+    TenantBusy,
+    Overloaded,
     Unreachable,
     BadAnswer,
     UpstreamTimeout,
@@ -41,7 +49,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// In the order of their declaration: `ALL[r as usize]` is `r`.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::BadHost,
         Self::UriTooLong,
         Self::HeadTooLarge,
@@ -58,6 +66,10 @@ impl Refusal {
         Self::RequestTimeout,
         Self::NotReady,
         Self::NoUpstream,
+        Self::BreakerOpen,
+        Self::UpstreamBusy,
+        Self::TenantBusy,
+        Self::Overloaded,
         Self::Unreachable,
         Self::BadAnswer,
         Self::UpstreamTimeout,
@@ -68,7 +80,9 @@ impl Refusal {
     pub fn of(e: &Error) -> Option<Self> {
         let refusal = match (e.esource(), e.etype()) {
             (_, HTTPStatus(413)) => Self::BodyTooLarge,
-            (_, CustomCode("no upstream", _)) => Self::NoUpstream,
+            (_, CustomCode(NO_UPSTREAM, _)) => Self::NoUpstream,
+            (_, CustomCode(BREAKER_OPEN, _)) => Self::BreakerOpen,
+            (_, CustomCode(UPSTREAM_BUSY, _)) => Self::UpstreamBusy,
             (
                 ErrorSource::Upstream,
                 ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout,
@@ -101,7 +115,13 @@ impl Refusal {
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::Unreachable | Self::BadAnswer => 502,
-            Self::NotReady | Self::NoUpstream | Self::Unjudged => 503,
+            Self::NotReady
+            | Self::Unjudged
+            | Self::NoUpstream
+            | Self::BreakerOpen
+            | Self::UpstreamBusy
+            | Self::TenantBusy
+            | Self::Overloaded => 503,
             Self::UpstreamTimeout => 504,
         }
     }
@@ -125,6 +145,10 @@ impl Refusal {
             Self::RequestTimeout => "request-timeout",
             Self::NotReady => "not-ready",
             Self::NoUpstream => "no-upstream",
+            Self::BreakerOpen => "breaker-open",
+            Self::UpstreamBusy => "upstream-busy",
+            Self::TenantBusy => "tenant-busy",
+            Self::Overloaded => "overloaded",
             Self::Unreachable => "unreachable",
             Self::BadAnswer => "bad-answer",
             Self::UpstreamTimeout => "upstream-timeout",
@@ -150,6 +174,10 @@ impl Refusal {
             Self::RequestTimeout => "The request took too long to arrive",
             Self::NotReady => "The service is starting",
             Self::NoUpstream => "Nothing is configured to answer this request",
+            Self::BreakerOpen => "The application has trouble and is left to recover",
+            Self::UpstreamBusy => "The application has all the requests that it can take",
+            Self::TenantBusy => "Your account has too many requests under way",
+            Self::Overloaded => "There are too many requests under way",
             Self::Unreachable => "The application cannot be reached",
             Self::BadAnswer => "The application's answer cannot be understood",
             Self::UpstreamTimeout => "The application took too long to answer",
@@ -180,11 +208,15 @@ impl Refusal {
         }
     }
 
-    /// Seconds after which it is worth trying again.
-    const fn retry_after(self) -> Option<&'static str> {
+    /// Seconds after which it is worth trying again; `known` is what somebody knows better.
+    fn retry_after(self, known: Option<Duration>) -> Option<u64> {
         match self {
-            Self::NotReady | Self::Unjudged => Some("2"),
-            Self::NoUpstream => Some("30"),
+            Self::NotReady | Self::Unjudged => Some(2),
+            Self::NoUpstream => Some(30),
+            Self::BreakerOpen => {
+                Some(known.unwrap_or_default().as_millis().div_ceil(1000).max(1) as u64)
+            }
+            Self::UpstreamBusy | Self::TenantBusy | Self::Overloaded => Some(1),
             _ => None,
         }
     }
@@ -203,6 +235,7 @@ pub async fn refuse(
     session: &mut Session,
     refusal: Refusal,
     request_id: &str,
+    retry_after: Option<Duration>,
     dress: impl FnOnce(&mut ResponseHeader, &HeaderMap) -> Result<()>,
 ) -> Result<()> {
     let as_page = session
@@ -227,7 +260,7 @@ pub async fn refuse(
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
     head.insert_header("x-request-id", request_id)?;
-    if let Some(seconds) = refusal.retry_after() {
+    if let Some(seconds) = refusal.retry_after(retry_after) {
         head.insert_header(header::RETRY_AFTER, seconds)?;
     }
     if let Some(challenge) = refusal.challenge() {

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Histogram;
+use super::upstream::{UpstreamFamilies, UpstreamMetrics};
 use crate::flags::{Reason, Side};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,9 +48,9 @@ struct ReasonLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FailureLabels {
-    upstream: String,
-    kind: &'static str,
+struct FallbackLabels {
+    capability: String,
+    cause: &'static str,
 }
 
 /// Every metric of the process.
@@ -61,7 +62,8 @@ pub struct Metrics {
     rollbacks: Family<RollbackLabels, Counter>,
     unresolved: Family<ReasonLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
-    upstream_failures: Family<FailureLabels, Counter>,
+    upstream: UpstreamFamilies,
+    fallbacks: Family<FallbackLabels, Counter>,
     snapshot_age: Gauge<f64, AtomicU64>,
     pub revision: Gauge,
     pub tenants: Gauge,
@@ -93,7 +95,8 @@ impl Metrics {
             rollbacks: Family::default(),
             unresolved: Family::default(),
             refused: Family::default(),
-            upstream_failures: Family::default(),
+            upstream: UpstreamFamilies::default(),
+            fallbacks: Family::default(),
             snapshot_age: Gauge::default(),
             revision: Gauge::default(),
             tenants: Gauge::default(),
@@ -136,10 +139,11 @@ impl Metrics {
             "Requests that ficus itself refused, by reason",
             metrics.refused.clone(),
         );
+        metrics.upstream.register(r);
         r.register(
-            "upstream_failures",
-            "Attempts that an upstream failed",
-            metrics.upstream_failures.clone(),
+            "fallbacks",
+            "Requests that legacy answered in modern's place, by cause",
+            metrics.fallbacks.clone(),
         );
         r.register_with_unit(
             "snapshot_age",
@@ -272,10 +276,15 @@ impl Metrics {
         self.refused.get_or_create_owned(&ReasonLabels { reason })
     }
 
-    pub fn upstream_failure(&self, upstream: &str, kind: &'static str) -> Counter {
-        self.upstream_failures.get_or_create_owned(&FailureLabels {
-            upstream: upstream.to_owned(),
-            kind,
+    /// The handles of one upstream; `kinds` are those of its failures.
+    pub fn upstream(&self, upstream: &str, kinds: &[&'static str]) -> UpstreamMetrics {
+        self.upstream.of(upstream, kinds)
+    }
+
+    pub fn fallback(&self, capability: &str, cause: &'static str) -> Counter {
+        self.fallbacks.get_or_create_owned(&FallbackLabels {
+            capability: capability.to_owned(),
+            cause,
         })
     }
 }

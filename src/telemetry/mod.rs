@@ -4,6 +4,7 @@
 
 mod histogram;
 mod metrics;
+mod upstream;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use histogram::Histogram;
 pub use metrics::{CapabilityMetrics, Metrics};
+pub use upstream::UpstreamMetrics;
 
 /// What `[telemetry]` says.
 #[derive(Clone, Debug, PartialEq)]

@@ -31,6 +31,8 @@ pub struct Line<'a> {
     pub side: Option<&'a str>,
     pub reason: &'a str,
     pub revision: i64,
+    /// Why legacy answered where the decision was modern; `reason` stays the decision's.
+    pub fallback: Option<&'a str>,
     pub upstream: Option<&'a str>,
     /// Times that the request was sent upstream; more than one is a retry.
     pub attempts: u8,
@@ -114,6 +116,9 @@ impl Line<'_> {
         }
         word(text, br#","reason":"#, self.reason);
         number(text, br#","revision":"#, self.revision);
+        if let Some(fallback) = self.fallback {
+            word(text, br#","fallback":"#, fallback);
+        }
         if let Some(upstream) = self.upstream {
             string(text, br#","upstream":"#, upstream);
         }
@@ -224,6 +229,7 @@ mod tests {
             side: Some("modern"),
             reason: "flag",
             revision: 12,
+            fallback: Some("timeout"),
             upstream: Some("modern"),
             attempts: 1,
             error: None,
@@ -244,7 +250,7 @@ mod tests {
             "time": "2026-11-18T11:06:40.000042Z", "request_id": "0af7651916cd43dd8448eb211c80319c", "client": "192.0.2.1",
             "method": "GET", "host": "example.com", "path": "/dashboard", "status": 200, "bytes": 68, "ms": 1.007,
             "tenant": 7, "identity": "header", "auth": "jwt", "capability": "dashboard", "side": "modern", "reason": "flag",
-            "revision": 12, "upstream": "modern", "attempts": 1,
+            "revision": 12, "fallback": "timeout", "upstream": "modern", "attempts": 1,
         });
         assert_eq!(read(&line()), expected);
     }
@@ -259,6 +265,7 @@ mod tests {
             identity: None,
             auth: None,
             side: None,
+            fallback: None,
             upstream: None,
             error: Some("bad-request"),
             ..line()
@@ -267,7 +274,7 @@ mod tests {
         for key in ["client", "host", "status"] {
             assert_eq!(read.get(key), Some(&Value::Null), "{key}");
         }
-        for key in ["tenant", "identity", "auth", "side", "upstream"] {
+        for key in ["tenant", "identity", "auth", "side", "fallback", "upstream"] {
             assert_eq!(read.get(key), None, "{key}");
         }
         assert_eq!(read["error"], "bad-request");

@@ -29,6 +29,7 @@ fn line(path: &str) -> Line<'_> {
         side: Some("modern"),
         reason: "flag",
         revision: 12,
+        fallback: None,
         upstream: Some("modern"),
         attempts: 1,
         error: None,

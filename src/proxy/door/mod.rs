@@ -114,8 +114,8 @@ fn pingora_conf() -> ServerConf {
         threads: 1,
         // Idle connections kept a worker thread; below the peak, connections are closed and opened again.
         upstream_keepalive_pool_size: 1024,
-        // One attempt, and one more where pingora's own rule allows it: idempotent, buffered, on a reused connection.
-        max_retries: 2,
+        // How often is decided by `failover`; this is only where pingora would stop by itself.
+        max_retries: super::upstream::MOST_ATTEMPTS,
         ..ServerConf::default()
     }
 }

@@ -14,7 +14,7 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     ("telemetry", &["flags", "ids"]),
     // db: the connection to legacy's own sessions.
     ("identity", &["db", "ids", "secret"]),
-    // secret: the URL of the Redis in which proxies count together.
+    // secret: the key of a client certificate, and the URL of the Redis in which proxies count together.
     (
         "proxy",
         &["flags", "identity", "ids", "secret", "telemetry"],

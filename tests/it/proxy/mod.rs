@@ -22,6 +22,7 @@ mod observing;
 mod policies;
 mod rate_limits;
 mod refusals;
+mod resilience;
 mod retries;
 mod shared_limits;
 mod streaming;

@@ -2,9 +2,10 @@
 //!
 //! Its own file, because an API gateway is made of these alone, without a tenant or a flag.
 
-use super::in_front_of;
 use super::wire::{FINE, Wire, ask, get, recorder};
-use crate::support::process::eventually;
+use super::{in_front_of, listening};
+use crate::support::Database;
+use crate::support::process::{Setup, eventually};
 
 #[tokio::test]
 async fn a_route_leads_to_an_upstream_by_its_name() {
@@ -102,4 +103,44 @@ async fn a_route_has_a_body_limit_of_its_own_smaller_or_larger() {
         }
     }
     assert!(asked.waiting() >= 8, "both framings of four came through");
+}
+
+#[tokio::test]
+async fn explain_tells_what_a_route_asks() {
+    let database = Database::new().await;
+    let (legacy, _) = recorder(FINE).await;
+    let config = format!(
+        "[upstream.legacy]\nurl = \"http://{legacy}\"\n[upstream.payments]\nurl = \"http://{legacy}\"\n\
+         [[route]]\npath = \"/pay/{{*rest}}\"\nupstream = \"payments\"\nbody_bytes = \"1KiB\"\n\
+         rate_limit = {{ limit = \"1000/hour\", tiers = {{ pro = \"5000/hour\" }} }}\n\
+         cors = {{ origins = [\"https://*.example.com\"], credentials = true }}\n"
+    );
+    let ficus = listening(Setup::new(database.url(), &config)).await;
+    let said = tokio::process::Command::new(env!("CARGO_BIN_EXE_ficus"))
+        .args(["explain", "GET", "/pay/1", "--output", "json", "--local"])
+        .arg(ficus.socket())
+        .output()
+        .await
+        .expect("it runs");
+    let said: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!(
+        (&said["side"], &said["upstream"], &said["reason"]),
+        (&"modern".into(), &"payments".into(), &"route".into())
+    );
+    let steps: Vec<&str> = said["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .map(|step| step["outcome"].as_str().expect("an outcome"))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            "GET /pay/1 always goes to upstream payments",
+            "the body may have 1024 bytes",
+            "pages of https://*.example.com may read the answer, with credentials",
+            "at most 1000/hour by tenant; tier pro: 5000/hour",
+            "no resolver names a tenant",
+        ]
+    );
 }
