@@ -69,7 +69,9 @@ def write_configurations(work, tenants):
         " http-reuse always\nfrontend in\n bind 127.0.0.1:9112\n"
         f" use_backend %[req.hdr(x-tenant-id),map({work}/haproxy.map,legacy)]\n"
         f"backend legacy\n server s 127.0.0.1:{LEGACY}\nbackend modern\n server s 127.0.0.1:{MODERN}\n")
-    (work / "ficus.toml").write_text(f"""
+    # In a folder of its own: ficus looks at its configuration again whenever anything changes beside it.
+    (work / "etc").mkdir()
+    (work / "etc/ficus.toml").write_text(f"""
         [proxy]
         listen = ["127.0.0.1:9113"]
         threads = 1
@@ -191,7 +193,7 @@ def main():
             proxies = {
                 "nginx": (9111, run(work, started, 0, "nginx", "nginx", "-c", work / "nginx.conf")),
                 "haproxy": (9112, run(work, started, 0, "haproxy", "haproxy", "-db", "-f", work / "haproxy.cfg")),
-                "ficus": (9113, run(work, started, 0, "ficus", TARGET / "ficus", "serve", "--embedded", "--config", work / "ficus.toml",
+                "ficus": (9113, run(work, started, 0, "ficus", TARGET / "ficus", "serve", "--embedded", "--config", work / "etc/ficus.toml",
                                     "--state-dir", work / "state", FICUS__TELEMETRY__FORMAT="text")),
             }
             bare = TARGET / "examples" / "bare_pingora"
