@@ -16,12 +16,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, criterion_group, criterion_main};
+use ficus::identity::answers::{Lookup, Owner};
 use ficus::identity::jwt::claims::Expected;
 use ficus::identity::jwt::keys::KeySet;
 use ficus::identity::jwt::{Algorithm, KeySource, Keyrings, verify};
-use ficus::identity::sessions::Lookup;
+use ficus::identity::laravel::envelope::Cipher;
 use ficus::identity::{
-    Chain, Facts, Jwt, LaravelSession, Resolution, Resolver, Unresolved, normalise_host,
+    Chain, Driver, Facts, Jwt, LaravelSession, Memory, Resolution, Resolver, Sanctum, Unresolved,
+    normalise_host,
 };
 use ficus::ids::TenantId;
 use ficus::secret::Secret;
@@ -35,15 +37,24 @@ const HEADER: HeaderName = HeaderName::from_static("x-tenant-id");
 /// Sealed by Laravel with the key of bytes 00 to 1f, percent-encoded as browsers return it.
 const SESSION: &str = "eyJpdiI6Ik9BMkhoOUNMVmNZalJqcStoQzFxREE9PSIsInZhbHVlIjoia21VZlZQekk0QUU5bENOcVNnaTlQVDJTTlhiYUg0NWVYMGJFTmZVYlpEL2V5T0RlZGM3dkM3Z0loYnhvaHh5MXBLRkw1VHBLNGcwS0MxWHc4U29KRDArelAyMk9EdEhyaHRMR1VBdE1Jc1FRbGZwTzl2emxDbFJicGJpbGtOc2kiLCJtYWMiOiJkZDZiZTlhMWUzZWRlZTEwZmNhZjIwZjRjYWVmMmRmNWMzNDQyZmJiMTNiNzc3MmU5YzcyOTE1ZjVlZDFlOWI5IiwidGFnIjoiIn0%3D";
 
+const MEMORY: Memory = Memory {
+    ttl: Duration::from_secs(3600),
+    lifetime: Duration::from_secs(7200),
+    size: 10_000,
+};
+
 fn session_resolver() -> Resolver {
     Resolver::LaravelSession(LaravelSession {
         cookie: "laravel_session".to_owned(),
         app_key: Secret::new("base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        cipher: Cipher::Aes256Cbc,
+        driver: Driver::Database,
+        encrypt: false,
+        guard: "web".to_owned(),
         query: String::new(),
-        lifetime: Duration::from_secs(7200),
+        user_query: String::new(),
         database_url: Secret::default(),
-        cache_ttl: Duration::from_secs(3600),
-        cache_size: 10_000,
+        memory: MEMORY,
     })
 }
 
@@ -117,7 +128,14 @@ fn identity(criterion: &mut Criterion) {
         .enable_all()
         .build()
         .expect("a runtime");
-    let lookup: Lookup = Arc::new(|_| Box::pin(async { Ok(Some(TenantId(2))) }));
+    let lookup: Lookup = Arc::new(|_| {
+        Box::pin(async {
+            Ok(Some(Owner {
+                tenant: Some(TenantId(2)),
+                user: None,
+            }))
+        })
+    });
     let chain = |resolver| {
         Chain::new(&[resolver], runtime.handle(), &Keyrings::default(), |_| {
             Ok(Arc::clone(&lookup))
@@ -170,28 +188,44 @@ fn identity(criterion: &mut Criterion) {
 
     // RS256 by a key of 2048 bits, as plan 003 signs: some 500 bytes.
     let bearer = format!("Bearer {}", signed_token());
-    let mut with_token = headers.clone();
-    with_token.insert(
+    let mut with_jwt = headers.clone();
+    with_jwt.insert(
         AUTHORIZATION,
         HeaderValue::from_str(&bearer).expect("a token is a header"),
     );
-    let token_facts = Facts {
-        headers: &with_token,
+    let jwt_facts = Facts {
+        headers: &with_jwt,
         ..facts
     };
-    let by_token = chain(token_resolver(10_000));
-    assert!(named(&by_token, &token_facts));
+    let by_jwt = chain(token_resolver(10_000));
+    assert!(named(&by_jwt, &jwt_facts));
     criterion.bench_function("identity/jwt_remembered", |b| {
-        b.iter(|| assert!(named(&by_token, &token_facts)))
+        b.iter(|| assert!(named(&by_jwt, &jwt_facts)))
     });
     let pem = include_str!("../tests/fixtures/jwt/rsa.pem");
     let keys = KeySet::of_text(Algorithm::Rs256, pem).expect("a key");
     let expected = expected();
-    let token = signed_token();
+    let signed = signed_token();
     criterion.bench_function("identity/jwt_verified", |b| {
         b.iter(|| {
-            verify(black_box(&token), Algorithm::Rs256, &keys, &expected, 0).expect("a good token")
+            verify(black_box(&signed), Algorithm::Rs256, &keys, &expected, 0).expect("a good token")
         })
+    });
+    let by_token = chain(Resolver::Sanctum(Sanctum {
+        query: String::new(),
+        expiration: None,
+        database_url: Secret::default(),
+        memory: MEMORY,
+    }));
+    let token = HeaderValue::from_str(&format!("Bearer 17|{}", "s".repeat(40))).expect("a token");
+    let bearing = HeaderMap::from_iter([(AUTHORIZATION, token)]);
+    let with_token = Facts {
+        headers: &bearing,
+        ..facts
+    };
+    runtime.block_on(by_token.resolve(&with_token));
+    criterion.bench_function("identity/sanctum_hit", |b| {
+        b.iter(|| assert!(named(&by_token, &with_token)))
     });
 
     let forged = browser(&SESSION.replace("ZDZiZTlh", "ZDZiZTli"));

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Watch, needs_restart};
 use crate::flags::Effect;
-use crate::identity::{Chain, jwt::Keyrings, store::session_lookup};
+use crate::identity::{Chain, jwt::Keyrings, store};
 use crate::proxy::{edge::Edge, limits::Limiter};
 use crate::rollout::{self, Author, Source as ChangeSource, Terms};
 use crate::telemetry::{Metrics, SetFilter};
@@ -37,7 +37,7 @@ pub(super) struct EdgeBuilder {
 impl EdgeBuilder {
     /// `before`: the edge that this one is to replace.
     pub(super) fn build(&self, config: &Config, before: Option<&Edge>) -> anyhow::Result<Edge> {
-        let lookup = |session: &_| session_lookup(session, &config.database.url, &self.runtime);
+        let lookup = |resolver: &_| store::lookup(resolver, &config.database.url, &self.runtime);
         let chain = Chain::new(&config.tenant, &self.runtime, &self.keyrings, lookup)?;
         let limiter = Arc::clone(&self.limiter);
         Ok(Edge::build(

@@ -130,6 +130,7 @@ pub fn database_url(text: &str) -> Result<(), String> {
     }
 }
 
+/// A URL that our Redis client takes: without TLS.
 pub fn redis_url(text: &str) -> Result<(), String> {
     let rest = ["redis://", "redis+unix://", "unix://"]
         .iter()

@@ -8,6 +8,7 @@ mod check;
 mod fault;
 mod jwt;
 mod layers;
+mod lookups;
 mod outside;
 mod planes;
 mod policy;

@@ -2,15 +2,9 @@
 //!
 //! Its own file, because each resolver has keys of its own.
 
-use std::time::Duration;
-
 use super::section::Section;
-use super::{address, jwt, value};
-use crate::identity::{LaravelSession, Resolver};
-
-const HOUR: Duration = Duration::from_secs(3600);
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-const MINUTE: Duration = Duration::from_secs(60);
+use super::{address, jwt, lookups, value};
+use crate::identity::Resolver;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -20,6 +14,9 @@ enum Kind {
     Query,
     LaravelSession,
     Jwt,
+    Sanctum,
+    ApiToken,
+    ApiKey,
 }
 
 pub fn read(sections: Vec<Section<'_, '_>>) -> Option<Vec<Resolver>> {
@@ -29,7 +26,7 @@ pub fn read(sections: Vec<Section<'_, '_>>) -> Option<Vec<Resolver>> {
 
 /// Checks `[defaults.tenant]`, which holds the defaults of every resolver's keys side by side.
 pub fn check_defaults(mut section: Section<'_, '_>) {
-    read_laravel_session(&mut section);
+    lookups::check_defaults(&mut section);
     jwt::read(&mut section);
     section.finish();
 }
@@ -42,6 +39,9 @@ fn read_resolver(mut section: Section<'_, '_>) -> Option<Resolver> {
         ("query", Kind::Query),
         ("laravel_session", Kind::LaravelSession),
         ("jwt", Kind::Jwt),
+        ("sanctum", Kind::Sanctum),
+        ("api_token", Kind::ApiToken),
+        ("api_key", Kind::ApiKey),
     ];
     // Without the resolver nobody knows which of the other keys belong there: one fault, not five.
     let resolver = match section.word("resolver", &kinds)? {
@@ -57,32 +57,12 @@ fn read_resolver(mut section: Section<'_, '_>) -> Option<Resolver> {
         Kind::Query => section
             .text("parameter", value::parameter_name)
             .map(|parameter| Resolver::Query { parameter }),
-        Kind::LaravelSession => read_laravel_session(&mut section).map(Resolver::LaravelSession),
         Kind::Jwt => jwt::read(&mut section).map(|jwt| Resolver::Jwt(Box::new(jwt))),
+        Kind::Sanctum => lookups::read_sanctum(&mut section).map(Resolver::Sanctum),
+        Kind::ApiToken => lookups::read_api_token(&mut section).map(Resolver::ApiToken),
+        Kind::ApiKey => lookups::read_api_key(&mut section).map(Resolver::ApiKey),
+        Kind::LaravelSession => lookups::read_session(&mut section).map(Resolver::LaravelSession),
     };
     section.finish();
     resolver
-}
-
-fn read_laravel_session(section: &mut Section<'_, '_>) -> Option<LaravelSession> {
-    let app_key = if section.is_defaults() {
-        None
-    } else {
-        section.secret("app_key", true, value::app_key)
-    };
-    let cookie = section.text("cookie", value::cookie_name);
-    let query = section.text("query", value::session_query);
-    let lifetime = section.duration("lifetime", MINUTE..=YEAR);
-    let database_url = section.secret("database_url", false, address::database_url);
-    let cache_ttl = section.duration("cache_ttl", Duration::ZERO..=HOUR);
-    let cache_size = section.count("cache_size", 1..=10_000_000);
-    Some(LaravelSession {
-        cookie: cookie?,
-        app_key: app_key?,
-        query: query?,
-        lifetime: lifetime?,
-        database_url: database_url?,
-        cache_ttl: cache_ttl?,
-        cache_size: cache_size?,
-    })
 }

@@ -181,7 +181,7 @@ fn the_documentation_has_every_key_that_is_read_and_no_other() {
         .result
         .unwrap_or_else(|faults| panic!("the examples are refused:\n{faults}"));
     assert_eq!(reading.asked, documented);
-    assert_eq!((config.tenant.len(), config.proxy.routes.len()), (7, 3));
+    assert_eq!((config.tenant.len(), config.proxy.routes.len()), (10, 3));
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn a_section_of_defaults_in_the_file_holds_for_every_entry_that_does_not_say_oth
         panic!("{:?}", config.tenant[2])
     };
     assert_eq!(
-        (session.cache_ttl, session.lifetime),
+        (session.memory.ttl, session.memory.lifetime),
         (Duration::ZERO, Duration::from_secs(7200))
     );
 }

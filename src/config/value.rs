@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use base64::Engine;
 
+use crate::identity::laravel::envelope::Cipher;
+
 /// A whole number and `ms`, `s`, `m` or `h`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let expected = || r#"expected a duration such as "250ms", "30s", "15m" or "1h""#.to_owned();
@@ -67,31 +69,47 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit))
 }
 
-/// Laravel's APP_KEY for AES-256.
-pub fn app_key(text: &str) -> Result<(), String> {
+/// Laravel's APP_KEY.
+pub fn app_key(text: &str, cipher: Cipher) -> Result<(), String> {
+    let wanted = cipher.key_bytes();
     let key = text
         .strip_prefix("base64:")
         .and_then(|key| base64::engine::general_purpose::STANDARD.decode(key).ok());
     match key {
-        Some(key) if key.len() == 32 => Ok(()),
+        Some(key) if key.len() == wanted => Ok(()),
         Some(key) => Err(format!(
-            "holds {} bytes; expected \"base64:\" and 32 bytes, as Laravel's APP_KEY for AES-256-CBC",
-            key.len()
+            "holds {} bytes; expected \"base64:\" and {wanted} bytes, as Laravel's APP_KEY for {}",
+            key.len(),
+            cipher.name()
         )),
-        None => Err("expected \"base64:\" and 32 bytes in base64, as Laravel's APP_KEY".to_owned()),
+        None => Err(format!(
+            "expected \"base64:\" and {wanted} bytes in base64, as Laravel's APP_KEY"
+        )),
     }
 }
 
-/// The query that finds a session's tenant: it must use both of its parameters, or PostgreSQL refuses it at the first request.
-pub fn session_query(text: &str) -> Result<String, String> {
-    for parameter in ["$1", "$2"] {
+/// A query of the operator's: it must use all of its parameters, or PostgreSQL refuses it at the first request.
+pub fn query(text: &str, parameters: &[(&str, &str)]) -> Result<String, String> {
+    for (parameter, _) in parameters {
         if !text.contains(parameter) {
-            return Err(format!(
-                "has no {parameter}; $1 is the session's id, $2 the oldest last_activity that is alive"
-            ));
+            let all: Vec<String> = parameters
+                .iter()
+                .map(|(name, meaning)| format!("{name} is {meaning}"))
+                .collect();
+            return Err(format!("has no {parameter}; {}", all.join(", ")));
         }
     }
     Ok(text.to_owned())
+}
+
+/// A guard of Laravel's, as `config/auth.php` names it. A dot would make Laravel nest the session's entry.
+pub fn guard_name(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if !text.is_empty() && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected the name of a guard such as \"web\"".to_owned())
+    }
 }
 
 /// A cookie's name: a token, by RFC 6265.
@@ -166,6 +184,14 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A path that does not depend on where the process was started.
+pub fn absolute_path(text: &str) -> Result<PathBuf, String> {
+    path(text)
+        .ok()
+        .filter(|path| path.is_absolute())
+        .ok_or_else(|| "expected an absolute path".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,7 +236,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_a_reader_panic(text in ".{0,40}") {
-            let _ = (duration(&text), size(&text), app_key(&text), log_filter(&text), cookie_name(&text), method(&text));
+            let _ = (duration(&text), size(&text), app_key(&text, Cipher::default()), log_filter(&text), cookie_name(&text), method(&text));
         }
     }
 }

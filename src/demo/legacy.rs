@@ -48,6 +48,16 @@ impl Legacy {
             "the legacy application needs Laravel 8 (on Debian: apt install {PACKAGES})"
         );
         fill_database(server, &options.source.join("database")).await?;
+        Self::serve(server, options, &[]).await
+    }
+
+    /// Starts the application on the database that [`Self::start`] has made. `settings` are variables of its
+    /// environment that differ from the demo's.
+    pub async fn serve(
+        server: &Postgres,
+        options: Options<'_>,
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&options.storage)
             .with_context(|| format!("could not make {}", options.storage.display()))?;
         let app_key = format!(
@@ -71,6 +81,12 @@ impl Legacy {
             ("PHP_CLI_SERVER_WORKERS", "4".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value));
+        let settings = settings.iter().cloned();
+        let environment: Vec<(String, String)> = environment
+            .into_iter()
+            // The last of a name is the one that counts.
+            .chain(settings.map(|(name, value)| (name.to_owned(), value)))
+            .collect();
         let command = [
             "php",
             "-q",

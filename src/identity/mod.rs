@@ -2,32 +2,37 @@
 //!
 //! This file holds what the proxy sees of it: the facts that go in, the identity that comes out, and the
 //! `[[tenant]]` entries. How each proof is read stands in a file of its own: [`header`], [`host`], [`path`], [`query`],
-//! [`laravel`], [`jwt`]. Which of several proofs counts is [`chain::weigh`].
+//! [`laravel`], [`token`], [`jwt`]. Which of several proofs counts is [`chain::weigh`].
 //!
-//! A head is read without waiting ([`Chain::resolve_now`]). Only a session that is not remembered, or whose
-//! answer is due to be asked again, needs the database, behind [`Chain::finish`].
+//! A head is read without waiting ([`Chain::resolve_now`]). Only a proof that is not remembered, or whose
+//! answer is due to be asked again, needs its store, behind [`Chain::finish`].
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::secret::Secret;
+use laravel::envelope::Cipher;
 
+pub mod answers;
 pub mod chain;
 pub mod header;
 pub mod host;
 pub mod jwt;
+pub mod key;
 pub mod laravel;
 pub mod named;
 pub mod path;
 pub mod query;
-pub mod sessions;
 pub mod store;
+pub mod token;
 pub mod user;
 
 pub use chain::weigh::{Proof, Strength};
 pub use chain::{BadResolver, Chain, Pending, Resolution};
 pub use host::normalise_host;
 pub use jwt::Jwt;
+pub use key::Key;
 pub use named::Named;
 pub use path::normal_path;
 pub use user::User;
@@ -48,6 +53,12 @@ pub enum Resolver {
     LaravelSession(LaravelSession),
     /// A token that an issuer signed.
     Jwt(Box<Jwt>),
+    /// Laravel Sanctum's personal access tokens.
+    Sanctum(Sanctum),
+    /// The token of Laravel's own `token` guard.
+    ApiToken(ApiToken),
+    /// A key in a header of its own.
+    ApiKey(ApiKey),
 }
 
 impl Resolver {
@@ -60,22 +71,84 @@ impl Resolver {
     }
 }
 
+/// How answers of a store are remembered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory {
+    /// How long an answer is used before it is asked again.
+    pub ttl: Duration,
+    /// How long it is used at most while the store is away: Laravel's SESSION_LIFETIME.
+    pub lifetime: Duration,
+    /// Answers remembered at most.
+    pub size: u64,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaravelSession {
     /// The cookie's name, such as `laravel_session`.
     pub cookie: String,
-    /// `base64:` and 32 bytes, as Laravel's APP_KEY.
+    /// `base64:` and the key, as Laravel's APP_KEY.
     pub app_key: Secret,
-    /// Answers the tenant's id for a live session: $1 is the session's id, $2 the oldest `last_activity` that is alive.
+    /// `app.cipher`.
+    pub cipher: Cipher,
+    pub driver: Driver,
+    /// `session.encrypt`.
+    pub encrypt: bool,
+    /// The guard whose user is meant, where the session's data is read: `web`.
+    pub guard: String,
+    /// For [`Driver::Database`]: $1 is the session's id, $2 the oldest `last_activity` that is alive.
     pub query: String,
-    /// Laravel's SESSION_LIFETIME.
-    pub lifetime: Duration,
-    /// Where the sessions are. Empty: the same database as ficus.
+    /// From a user to the tenant, for the others: $1 is the user's id as text.
+    pub user_query: String,
+    /// Where the users are, and with [`Driver::Database`] the sessions. Empty: the same database as ficus.
     pub database_url: Secret,
-    /// How long an answer is used before it is asked again.
-    pub cache_ttl: Duration,
-    /// Sessions remembered at most.
-    pub cache_size: u64,
+    pub memory: Memory,
+}
+
+/// SESSION_DRIVER.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Driver {
+    Database,
+    /// `prefix` is everything before the session's id in a key.
+    Redis {
+        url: Secret,
+        prefix: String,
+    },
+    /// `storage/framework/sessions`.
+    File {
+        folder: PathBuf,
+    },
+    Cookie,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sanctum {
+    /// $1 is the token's id or null, $2 the hash in hexadecimal, $3, where it is used, the seconds that a token lives or null.
+    pub query: String,
+    /// `sanctum.expiration`; `None`: for ever.
+    pub expiration: Option<Duration>,
+    pub database_url: Secret,
+    pub memory: Memory,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiToken {
+    /// The parameter of the query: the guard's `input_key`.
+    pub input_key: String,
+    /// The guard's `hash`: the column holds SHA-256 in hexadecimal.
+    pub is_hashed: bool,
+    /// $1 is the token, or its hash.
+    pub query: String,
+    pub database_url: Secret,
+    pub memory: Memory,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiKey {
+    pub header: http::HeaderName,
+    /// $1 is the key's SHA-256 in hexadecimal. Empty: the keys that ficus issues, in `ficus.api_key`.
+    pub query: String,
+    pub database_url: Secret,
+    pub memory: Memory,
 }
 
 /// What a resolver may look at.
@@ -124,9 +197,11 @@ pub enum Unresolved {
     BadMac,
     /// A genuine cookie whose session is expired, logged out, or of a guest.
     UnknownSession,
-    /// The sessions' database did not answer in time, and no earlier answer is held.
+    /// A token that the store does not have, or that is expired or revoked.
+    UnknownToken,
+    /// The store did not answer in time, and no earlier answer is held.
     LookupFailed,
-    /// More sessions at once than may be looked up, and no earlier answer is held.
+    /// More proofs at once than may be looked up, and no earlier answer is held.
     Busy,
     /// A credential that is there and of a kind that this resolver does not read, such as another resolver's token.
     Unrecognised,
@@ -147,13 +222,14 @@ pub enum Unresolved {
 }
 
 impl Unresolved {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NoProof,
         Self::Untrusted,
         Self::Ambiguous,
         Self::Malformed,
         Self::BadMac,
         Self::UnknownSession,
+        Self::UnknownToken,
         Self::LookupFailed,
         Self::Busy,
         Self::Unrecognised,
@@ -175,6 +251,7 @@ impl Unresolved {
             Self::Malformed => "malformed",
             Self::BadMac => "bad_mac",
             Self::UnknownSession => "unknown_session",
+            Self::UnknownToken => "unknown_token",
             Self::LookupFailed => "lookup_failed",
             Self::Busy => "busy",
             Self::Unrecognised => "unrecognised",

@@ -10,6 +10,15 @@ use super::{Named, Unresolved};
 
 /// The value of the parameter `name` in a request's target, as the tenant.
 pub(super) fn resolve<'a>(name: &str, target: &'a str) -> Result<Named<'a>, Unresolved> {
+    let named = match find(name, target)? {
+        Cow::Borrowed(text) => Named::parse(text),
+        Cow::Owned(text) => Named::parse(&text).map(Named::into_owned),
+    };
+    named.ok_or(Unresolved::Malformed)
+}
+
+/// The value itself, decoded.
+pub(super) fn find<'a>(name: &str, target: &'a str) -> Result<Cow<'a, str>, Unresolved> {
     let query = target
         .split_once('?')
         .map_or("", |(_, query)| query)
@@ -25,11 +34,7 @@ pub(super) fn resolve<'a>(name: &str, target: &'a str) -> Result<Named<'a>, Unre
     if values.next().is_some() {
         return Err(Unresolved::Ambiguous);
     }
-    let named = match decode(value) {
-        Cow::Borrowed(text) => Named::parse(text),
-        Cow::Owned(text) => Named::parse(&text).map(Named::into_owned),
-    };
-    named.ok_or(Unresolved::Malformed)
+    Ok(decode(value))
 }
 
 /// Whether some reader takes `key` for `name`. PHP reads `name[]` and `name[x]` as the parameter `name`, drops blanks

@@ -1,11 +1,8 @@
 //! Tokens of the admin API: made, listed, revoked, verified.
 //!
 //! Its own file, because it owns `ficus.token` and is the only place that ever sees a token's text.
-//! The text is `ficus_` and base64url of 24 random bytes and their checksum: a typing error and a found string
-//! can be judged without a database. Only its SHA-256 is stored; 192 random bits need no slow hash.
+//! The text is `ficus_` and what [`secret::issue`] makes. Only its SHA-256 is stored.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,10 +11,9 @@ use subtle::ConstantTimeEq;
 
 use super::transaction::{Write, within};
 use super::{Author, Error, Terms};
+use crate::secret;
 
 const PREFIX: &str = "ficus_";
-const RANDOM_BYTES: usize = 24;
-const CHECKSUM_BYTES: usize = 4;
 
 /// What a token may do. Each role may do what the one before it may.
 #[derive(
@@ -81,7 +77,7 @@ pub async fn create_token(
     name: &str,
     role: Role,
 ) -> Result<String, Error> {
-    let text = fresh_text();
+    let text = secret::issue(PREFIX);
     let digest = Sha256::digest(text.as_bytes());
     let insert = sqlx::query("insert into ficus.token (name, role, digest) values ($1, $2, $3)")
         .bind(name)
@@ -120,12 +116,7 @@ pub async fn revoke_token(pool: &PgPool, author: &Author, name: &str) -> Result<
 
 /// The digest of a text that can be a token: right prefix, length and checksum.
 pub fn token_digest(text: &str) -> Option<[u8; 32]> {
-    let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
-    let (random, sum) = bytes.split_at_checked(RANDOM_BYTES)?;
-    if sum.len() != CHECKSUM_BYTES || !bool::from(sum.ct_eq(&checksum(random))) {
-        return None;
-    }
-    Some(Sha256::digest(text.as_bytes()).into())
+    secret::is_issued(PREFIX, text).then(|| Sha256::digest(text.as_bytes()).into())
 }
 
 /// Whose token has this digest; `None` when nobody's, or when it is revoked.
@@ -146,38 +137,9 @@ pub async fn verify_token(pool: &PgPool, digest: &[u8; 32]) -> Result<Option<Tok
     }))
 }
 
-fn fresh_text() -> String {
-    let random: [u8; RANDOM_BYTES] = rand::random();
-    let mut bytes = random.to_vec();
-    bytes.extend(checksum(&random));
-    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
-}
-
-fn checksum(random: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let digest = Sha256::new()
-        .chain_update(PREFIX)
-        .chain_update(random)
-        .finalize();
-    [digest[0], digest[1], digest[2], digest[3]]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_fresh_token_has_a_digest_and_a_mistyped_one_has_none() {
-        let text = fresh_text();
-        assert!(token_digest(&text).is_some());
-        let last = text.len() - 3;
-        let other = if text.as_bytes()[last] == b'A' {
-            "B"
-        } else {
-            "A"
-        };
-        let mistyped = format!("{}{other}{}", &text[..last], &text[last + 1..]);
-        assert_eq!(token_digest(&mistyped), None, "{mistyped}");
-    }
 
     #[test]
     fn what_has_not_the_form_of_a_token_has_no_digest() {
@@ -186,8 +148,8 @@ mod tests {
             "ficus_",
             "ficus_AAAA",
             "bearer",
-            &fresh_text()[1..],
-            &format!("{}A", fresh_text()),
+            &secret::issue(PREFIX)[1..],
+            &format!("{}A", secret::issue(PREFIX)),
         ] {
             assert_eq!(token_digest(text), None, "{text:?}");
         }

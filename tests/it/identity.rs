@@ -9,10 +9,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ficus::embedded::StopMode;
 use ficus::identity::jwt::Keyrings;
-use ficus::identity::laravel::envelope::{AppKey, OPENED_LIMIT, Opener};
-use ficus::identity::store::session_lookup;
+use ficus::identity::laravel::envelope::{AppKey, Cipher, OPENED_LIMIT, Opener};
+use ficus::identity::store::lookup;
 use ficus::identity::{
-    Chain, Facts, Identity, LaravelSession, Named, Resolution, Resolver, Unresolved,
+    Chain, Driver, Facts, Identity, LaravelSession, Memory, Named, Resolution, Resolver, Unresolved,
 };
 use ficus::ids::TenantId;
 use ficus::secret::Secret;
@@ -31,6 +31,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Each request asks.
 const NO_CACHE: Duration = Duration::ZERO;
 
+const USER_QUERY: &str = "select owner_id from users where id = $1::bigint";
+
 /// Two users of tenant 2, their sessions, and a function that counts how often it is asked.
 const LEGACY_TABLES: &str = "
     create table users (id bigint primary key, owner_id int);
@@ -46,7 +48,7 @@ const LEGACY_TABLES: &str = "
 ";
 
 /// What PHP prints for `script`, with Laravel loaded and `arguments` in `$argv`.
-fn laravel(script: &str, arguments: &[&str]) -> String {
+pub fn laravel(script: &str, arguments: &[&str]) -> String {
     let script = format!(
         "error_reporting(E_ALL & ~E_DEPRECATED); require '/usr/share/php/Illuminate/autoload.php'; {script}"
     );
@@ -113,18 +115,25 @@ fn chain_with(url: &str, cache_ttl: Duration, query: &str) -> Chain {
     let session = LaravelSession {
         cookie: COOKIE_NAME.to_owned(),
         app_key: Secret::new(format!("base64:{KEY}")),
+        cipher: Cipher::Aes256Cbc,
+        driver: Driver::Database,
+        encrypt: false,
+        guard: "web".to_owned(),
         query: query.to_owned(),
-        lifetime: LIFETIME,
+        user_query: USER_QUERY.to_owned(),
         database_url: Secret::default(),
-        cache_ttl,
-        cache_size: 1000,
+        memory: Memory {
+            ttl: cache_ttl,
+            lifetime: LIFETIME,
+            size: 1000,
+        },
     };
     let (runtime, own) = (Handle::current(), Secret::new(url));
     Chain::new(
         &[Resolver::LaravelSession(session)],
         &runtime,
         &Keyrings::default(),
-        |session| session_lookup(session, &own, &runtime),
+        |resolver| lookup(resolver, &own, &runtime),
     )
     .unwrap()
 }
@@ -183,8 +192,8 @@ fn what_laravel_encrypts_we_read() {
                 r#"echo (new Illuminate\Encryption\Encrypter(base64_decode($argv[1]), 'AES-256-CBC'))->encryptString($argv[2]);"#,
                 &[&key, text],
             );
-            let opener =
-                Opener::new(&AppKey::parse(&Secret::new(format!("base64:{key}"))).unwrap());
+            let key = Secret::new(format!("base64:{key}"));
+            let opener = Opener::new(&AppKey::parse(&key, Cipher::Aes256Cbc).unwrap()).unwrap();
             assert_eq!(
                 opener.open(sealed.as_bytes(), &mut [0; OPENED_LIMIT]),
                 Ok(text.as_bytes()),
@@ -350,7 +359,7 @@ async fn a_query_that_is_wrong_is_a_failed_look_up() {
     let browser = browser_with(&session_id('a'));
     for query in [
         "select nonsense",
-        "select 'two'::text where $1 > '' and $2 > 0",
+        "select now() where $1 > '' and $2 > 0",
         "select $1, $2, $3",
     ] {
         assert_eq!(

@@ -18,4 +18,15 @@ return [
         ],
     ],
     'migrations' => 'migrations',
+    // Only with SESSION_DRIVER=redis, and then with php-redis.
+    'redis' => [
+        'client' => 'phpredis',
+        'options' => ['prefix' => 'campaign_database_'],
+        'default' => [
+            'host' => env('REDIS_HOST', '127.0.0.1'), // or a Unix socket, with port 0
+            'port' => env('REDIS_PORT', '6379'),
+            'password' => env('REDIS_PASSWORD'),
+            'database' => env('REDIS_DB', '0'),
+        ],
+    ],
 ];

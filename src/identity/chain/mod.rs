@@ -7,10 +7,11 @@ use std::cmp::Reverse;
 
 use tokio::runtime::Handle;
 
+use super::answers::Lookup;
 use super::jwt::Keyrings;
-use super::sessions::Lookup;
-use super::{Facts, Identity, LaravelSession, Named, Resolver, Unresolved};
+use super::{Facts, Identity, Named, Resolver, Unresolved};
 
+mod looked_up;
 mod step;
 pub mod weigh;
 
@@ -48,13 +49,13 @@ pub struct Pending {
 
 impl Chain {
     /// Keys of tokens are fetched on `runtime`, and are those of `keyrings` where they are known there already.
-    /// Look-ups of sessions are made by `lookup`, once for each such resolver, and run on `runtime`.
-    /// Where they go to PostgreSQL it is `|session| store::session_lookup(session, &own_url, &runtime)`.
+    /// `lookup` is asked once for each resolver that looks something up, and what it makes runs on `runtime`.
+    /// Where real stores are asked it is `|resolver| store::lookup(resolver, &own_url, &runtime)`.
     pub fn new(
         resolvers: &[Resolver],
         runtime: &Handle,
         keyrings: &Keyrings,
-        mut lookup: impl FnMut(&LaravelSession) -> anyhow::Result<Lookup>,
+        mut lookup: impl FnMut(&Resolver) -> anyhow::Result<Lookup>,
     ) -> Result<Self, BadResolver> {
         let mut steps = Vec::with_capacity(resolvers.len());
         for (index, resolver) in resolvers.iter().enumerate() {
@@ -76,7 +77,7 @@ impl Chain {
         self.resolve_from(0, Findings::default(), facts)
     }
 
-    /// Waits for what is looked up, at most [`super::sessions::DEADLINE`] for each, and goes through the rest of the
+    /// Waits for what is looked up, at most [`super::answers::DEADLINE`] for each, and goes through the rest of the
     /// chain. `facts` are those of [`Self::resolve_now`].
     pub async fn finish<'a>(&self, pending: Pending, facts: &Facts<'a>) -> Identity<'a> {
         let mut pending = pending;

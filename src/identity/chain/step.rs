@@ -4,27 +4,22 @@
 
 use tokio::runtime::Handle;
 
+use super::looked_up::LookedUp;
 use super::weigh::{Claim, Kind, Strength};
+use crate::identity::answers::{self, Lookup};
 use crate::identity::host::HostPattern;
 use crate::identity::jwt::remote::Fetching;
 use crate::identity::jwt::{self, Keyrings, Tokens};
-use crate::identity::laravel::SessionCookie;
 use crate::identity::path::PathPattern;
-use crate::identity::sessions::{self, Lookup, Recall, Sessions};
-use crate::identity::{Facts, LaravelSession, Named, Resolver, Unresolved, header, query};
+use crate::identity::{Facts, Resolver, Unresolved, header, query};
 
 pub enum Step {
     Header(http::HeaderName),
     Host(HostPattern),
     Path(Box<PathPattern>),
     Query(String),
-    Session(Box<SessionStep>),
+    LookedUp(Box<LookedUp>),
     Jwt(Box<Tokens>),
-}
-
-pub struct SessionStep {
-    cookie: SessionCookie,
-    sessions: Sessions,
 }
 
 /// What a step says without waiting.
@@ -36,7 +31,7 @@ pub enum Answer<'a> {
 
 /// A look-up that is due. The step that gave it waits for it.
 pub enum Due {
-    Session(sessions::Due),
+    LookedUp(answers::Due),
     Keys(Fetching),
 }
 
@@ -52,24 +47,18 @@ impl Step {
         resolver: &Resolver,
         runtime: &Handle,
         keyrings: &Keyrings,
-        lookup: &mut impl FnMut(&LaravelSession) -> anyhow::Result<Lookup>,
+        lookup: &mut impl FnMut(&Resolver) -> anyhow::Result<Lookup>,
     ) -> Result<Self, String> {
         Ok(match resolver {
             Resolver::Header { name } => Self::Header(name.clone()),
             Resolver::Host { pattern } => Self::Host(HostPattern::parse(pattern)?),
             Resolver::Path { pattern } => Self::Path(Box::new(PathPattern::parse(pattern)?)),
             Resolver::Query { parameter } => Self::Query(parameter.clone()),
-            Resolver::LaravelSession(session) => {
-                let cookie = SessionCookie::new(&session.cookie, &session.app_key)?;
-                let lookup = lookup(session).map_err(|error| format!("{error:#}"))?;
-                let sessions = Sessions::new(
-                    lookup,
-                    session.cache_ttl,
-                    session.lifetime,
-                    session.cache_size,
-                    runtime.clone(),
-                );
-                Self::Session(Box::new(SessionStep { cookie, sessions }))
+            Resolver::LaravelSession(_)
+            | Resolver::Sanctum(_)
+            | Resolver::ApiToken(_)
+            | Resolver::ApiKey(_) => {
+                Self::LookedUp(Box::new(LookedUp::new(resolver, runtime, lookup)?))
             }
             Resolver::Jwt(jwt) => Self::Jwt(Box::new(Tokens::new(jwt, keyrings, runtime)?)),
         })
@@ -81,7 +70,7 @@ impl Step {
             Self::Host(_) => ("host", Strength::Host, false),
             Self::Path(_) => ("path", Strength::Path, false),
             Self::Query(_) => ("query", Strength::Query, false),
-            Self::Session(_) => ("laravel_session", Strength::Proven, true),
+            Self::LookedUp(step) => (step.source(), Strength::Proven, step.is_ambient()),
             // In a cookie as well: a client that holds a token can let go of it.
             Self::Jwt(_) => ("jwt", Strength::Proven, false),
         };
@@ -99,13 +88,7 @@ impl Step {
             Self::Host(pattern) => pattern.resolve(facts.host).into(),
             Self::Path(pattern) => pattern.resolve(facts.target).into(),
             Self::Query(parameter) => query::resolve(parameter, facts.target).into(),
-            Self::Session(step) => match step.cookie.session_id(facts.headers) {
-                Err(refused) => Answer::Now(Err(refused)),
-                Ok(id) => match step.sessions.recall(id) {
-                    Recall::Known(answer) => answer.map(Named::Id).into(),
-                    Recall::Due(due) => Answer::Due(Due::Session(due)),
-                },
-            },
+            Self::LookedUp(step) => step.ask(facts),
             Self::Jwt(tokens) => match tokens.ask(facts.headers) {
                 jwt::Answer::Known(answer) => answer.into(),
                 jwt::Answer::Due(fetching) => Answer::Due(Due::Keys(fetching)),
@@ -124,10 +107,7 @@ impl Step {
     /// Waits for the look-up that this step found due.
     pub async fn wait<'a>(&self, due: Due, facts: &Facts<'a>) -> Result<Claim<'a>, Unresolved> {
         match (self, due) {
-            (Self::Session(step), Due::Session(due)) => {
-                let tenant = step.sessions.wait(due).await?;
-                Ok(Named::Id(tenant).into())
-            }
+            (Self::LookedUp(step), Due::LookedUp(due)) => step.wait(due).await,
             (Self::Jwt(tokens), Due::Keys(fetching)) => {
                 let verified = tokens.wait(fetching, facts.headers).await?;
                 Ok(verified.into())

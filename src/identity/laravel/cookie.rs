@@ -8,6 +8,9 @@ use http::header::COOKIE;
 /// The longest value that is looked at, percent-encoded: a sealed session id has 344 bytes.
 pub const VALUE_LIMIT: usize = 1024;
 
+/// The longest that is looked at of a cookie that holds a session's data. Browsers keep no cookie of more than 4096 bytes.
+pub const DATA_LIMIT: usize = 8192;
+
 /// The value of the first cookie called `name`, still percent-encoded. Headers are read in their order, as one list.
 pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     headers
@@ -31,6 +34,23 @@ pub fn decode<'a>(value: &'a [u8], buffer: &'a mut [u8; VALUE_LIMIT]) -> Option<
     if !value.contains(&b'%') {
         return Some(value);
     }
+    let written = decode_into(value, buffer)?;
+    Some(&buffer[..written])
+}
+
+/// As [`decode`], for a session's data, which may be as long as a cookie gets.
+pub fn decode_long(value: &[u8]) -> Option<Vec<u8>> {
+    if value.len() > DATA_LIMIT {
+        return None;
+    }
+    let mut buffer = vec![0; value.len()];
+    let written = decode_into(value, &mut buffer)?;
+    buffer.truncate(written);
+    Some(buffer)
+}
+
+/// `buffer` is as long as `value` at least.
+fn decode_into(value: &[u8], buffer: &mut [u8]) -> Option<usize> {
     let (mut read, mut written) = (0, 0);
     while let Some(&byte) = value.get(read) {
         buffer[written] = match byte {
@@ -40,7 +60,7 @@ pub fn decode<'a>(value: &'a [u8], buffer: &'a mut [u8; VALUE_LIMIT]) -> Option<
         read += if byte == b'%' { 3 } else { 1 };
         written += 1;
     }
-    Some(&buffer[..written])
+    Some(written)
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {

@@ -1,7 +1,7 @@
 //! A Laravel session's id, from the encrypted cookie that the browser sends anyway.
 //!
 //! Its own folder, because this is the one resolver with a key. The cookie's MAC proves that the legacy application
-//! issued the id; whether the session is still alive, and whose it is, the application's database says ([`super::sessions`]).
+//! issued the id; whether the session is still alive, and whose it is, a store says ([`super::answers`]).
 
 use std::fmt;
 
@@ -11,10 +11,11 @@ use sha1::Sha1;
 use subtle::ConstantTimeEq;
 
 use super::Unresolved;
-use crate::secret::Secret;
 
 pub mod cookie;
 pub mod envelope;
+pub mod payload;
+pub mod php;
 
 use envelope::{AppKey, OPENED_LIMIT, Opener, write_hex};
 
@@ -53,23 +54,25 @@ pub struct SessionCookie {
     name: String,
     /// What Laravel puts before the value, so that one cookie's text is nothing in another's place.
     prefix: [u8; PREFIX_LENGTH],
+    names: Hmac<Sha1>,
     opener: Opener,
 }
 
 impl SessionCookie {
     /// The error is a sentence that names the key of the configuration.
-    pub fn new(name: &str, app_key: &Secret) -> Result<Self, String> {
+    pub fn new(name: &str, key: &AppKey) -> Result<Self, String> {
         let is_name_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         if name.is_empty() || !name.bytes().all(is_name_byte) {
             return Err(format!(
                 "cookie {name:?} is no cookie's name: expected letters, digits, '_' and '-', such as \"laravel_session\""
             ));
         }
-        let key = AppKey::parse(app_key)?;
+        let names = <Hmac<Sha1> as Mac>::new(&key.mac_block().into());
         Ok(Self {
             name: name.to_owned(),
-            prefix: prefix(name, &key),
-            opener: Opener::new(&key),
+            prefix: prefix(name, &names),
+            names,
+            opener: Opener::new(key)?,
         })
     }
 
@@ -81,19 +84,36 @@ impl SessionCookie {
         let mut opened = [0; OPENED_LIMIT];
         let text = cookie::decode(value, &mut decoded).ok_or(Unresolved::Malformed)?;
         let text = self.opener.open(text, &mut opened)?;
-        let (prefix, id) = text
-            .split_at_checked(PREFIX_LENGTH)
-            .ok_or(Unresolved::Malformed)?;
-        if !bool::from(self.prefix.ct_eq(prefix)) {
-            return Err(Unresolved::BadMac);
-        }
-        SessionId::parse(id).ok_or(Unresolved::Malformed)
+        SessionId::parse(without(&self.prefix, text)?).ok_or(Unresolved::Malformed)
+    }
+
+    /// What the cookie that is called by the session's id holds, where sessions are kept in cookies (`SESSION_DRIVER=cookie`).
+    pub fn data(&self, headers: &HeaderMap, id: &SessionId) -> Result<Vec<u8>, Unresolved> {
+        let value = cookie::find(headers, id.reveal())
+            .filter(|value| !value.is_empty())
+            .ok_or(Unresolved::UnknownSession)?;
+        let text = cookie::decode_long(value).ok_or(Unresolved::Malformed)?;
+        let mut text = self.opener.open_long(&text)?;
+        without(&prefix(id.reveal(), &self.names), &text)?;
+        text.drain(..PREFIX_LENGTH);
+        Ok(text)
     }
 }
 
+fn without<'a>(prefix: &[u8; PREFIX_LENGTH], text: &'a [u8]) -> Result<&'a [u8], Unresolved> {
+    let (found, value) = text
+        .split_at_checked(PREFIX_LENGTH)
+        .ok_or(Unresolved::Malformed)?;
+    if !bool::from(prefix.ct_eq(found)) {
+        return Err(Unresolved::BadMac);
+    }
+    Ok(value)
+}
+
 /// `Illuminate\Cookie\CookieValuePrefix`: hexadecimal HMAC-SHA1 of the name and `v2`, and a bar.
-fn prefix(name: &str, key: &AppKey) -> [u8; PREFIX_LENGTH] {
-    let digest = <Hmac<Sha1> as Mac>::new(&key.mac_block().into())
+fn prefix(name: &str, names: &Hmac<Sha1>) -> [u8; PREFIX_LENGTH] {
+    let digest = names
+        .clone()
         .chain_update(name)
         .chain_update("v2")
         .finalize()
@@ -111,10 +131,18 @@ mod tests {
     use http::header::COOKIE;
     use proptest::prelude::*;
 
-    use super::envelope::tests::{KEY, key, seal};
+    use super::envelope::tests::{key, seal};
     use super::*;
 
     const PREFIX: &str = "7198b0a1a7564e003b468667d6241918ce65aafa|";
+
+    fn reader() -> SessionCookie {
+        SessionCookie::new("laravel_session", &key()).unwrap()
+    }
+
+    fn prefix_of(name: &str) -> [u8; PREFIX_LENGTH] {
+        prefix(name, &reader().names)
+    }
 
     fn read(value: &str) -> Result<SessionId, Unresolved> {
         let mut headers = HeaderMap::new();
@@ -122,14 +150,12 @@ mod tests {
             COOKIE,
             HeaderValue::from_str(&format!("theme=dark; laravel_session={value}; x=y")).unwrap(),
         );
-        SessionCookie::new("laravel_session", &Secret::new(KEY))
-            .unwrap()
-            .session_id(&headers)
+        reader().session_id(&headers)
     }
 
     #[test]
     fn the_prefix_is_the_vectors() {
-        assert_eq!(prefix("laravel_session", &key()), PREFIX.as_bytes());
+        assert_eq!(prefix_of("laravel_session"), PREFIX.as_bytes());
     }
 
     #[test]
@@ -159,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_value_sealed_for_another_cookie_is_refused() {
-        let other = String::from_utf8(prefix("XSRF-TOKEN", &key()).to_vec()).unwrap();
+        let other = String::from_utf8(prefix_of("XSRF-TOKEN").to_vec()).unwrap();
         assert_eq!(
             read(&seal(format!("{other}{}", "A".repeat(40)).as_bytes())),
             Err(Unresolved::BadMac)
@@ -186,11 +212,31 @@ mod tests {
     }
 
     #[test]
+    fn the_data_is_in_the_cookie_that_is_called_by_the_id() {
+        let id = SessionId::parse(&[b'A'; 40]).unwrap();
+        let sealed_for = |name: &str| {
+            let prefix = String::from_utf8(prefix_of(name).to_vec()).unwrap();
+            seal(format!("{prefix}{}", "x".repeat(2000)).as_bytes())
+        };
+        let data = |value: &str| {
+            let cookies = format!("laravel_session=x; {}={value}", id.reveal());
+            let headers =
+                HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&cookies).unwrap())]);
+            reader().data(&headers, &id)
+        };
+        let own = sealed_for(id.reveal());
+        assert_eq!(data(&own), Ok(vec![b'x'; 2000]));
+        assert_eq!(data(&own.replace('=', "%3D")), Ok(vec![b'x'; 2000]));
+        assert_eq!(data(&sealed_for(&"B".repeat(40))), Err(Unresolved::BadMac));
+        assert_eq!(data(""), Err(Unresolved::UnknownSession));
+        assert_eq!(data(&"A".repeat(9000)), Err(Unresolved::Malformed));
+    }
+
+    #[test]
     fn no_cookie_or_an_emptied_one_is_no_proof() {
         assert_eq!(read(""), Err(Unresolved::NoProof));
-        let cookie = SessionCookie::new("laravel_session", &Secret::new(KEY)).unwrap();
         assert_eq!(
-            cookie.session_id(&HeaderMap::new()),
+            reader().session_id(&HeaderMap::new()),
             Err(Unresolved::NoProof)
         );
     }

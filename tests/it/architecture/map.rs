@@ -20,7 +20,7 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
         &["flags", "identity", "ids", "secret", "telemetry"],
     ),
     ("db", &["secret"]),
-    ("rollout", &["flags", "ids"]),
+    ("rollout", &["flags", "ids", "secret"]),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
     (
         "control",
@@ -81,10 +81,13 @@ pub const FENCES: [Fence; 6] = [
     Fence {
         krate: "redis",
         modules: &[],
-        files: &[(
-            "src/proxy/limits/shared.rs",
-            "rate limits that proxies count together",
-        )],
+        files: &[
+            ("src/identity/store/redis.rs", "legacy's sessions"),
+            (
+                "src/proxy/limits/shared.rs",
+                "rate limits that proxies count together",
+            ),
+        ],
     },
     Fence {
         krate: "pingora",
@@ -128,7 +131,7 @@ pub const FENCES: [Fence; 6] = [
             ("src/app/", "it hands the pools out"),
             ("src/flags/store.rs", "the snapshot's queries"),
             ("src/flags/sync.rs", "LISTEN, and the loop around the store"),
-            ("src/identity/store.rs", "the query of legacy's sessions"),
+            ("src/identity/store/sql.rs", "the queries of legacy's users"),
             (
                 "src/modern/",
                 "the account's name, and what a failed query is answered with",

@@ -4,9 +4,11 @@
 //! processes and a tenant of its own; only the bridge's shares its database with the application.
 
 mod bridge;
+mod drivers;
 mod http;
 mod messaging;
 mod sessions;
+mod tokens;
 mod visitor;
 
 use std::net::SocketAddr;

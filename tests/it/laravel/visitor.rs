@@ -95,6 +95,16 @@ impl Visitor {
         visitor
     }
 
+    /// As the browser would send them.
+    pub fn cookies(&self) -> String {
+        let pairs: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join("; ")
+    }
+
     /// Changes one letter in the middle of the session's cookie.
     pub fn alter_session(&mut self) {
         let cookie = self
@@ -143,12 +153,7 @@ impl Visitor {
                 .body(form);
         }
         if !self.cookies.is_empty() {
-            let pairs: Vec<_> = self
-                .cookies
-                .iter()
-                .map(|(k, v)| format!("{k}={v}"))
-                .collect();
-            request = request.header(COOKIE, pairs.join("; "));
+            request = request.header(COOKIE, self.cookies());
         }
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -2,6 +2,7 @@
 //!
 //! Its own folder, because the schema keeps them for every client, ficus being one of them.
 
+mod api_key;
 mod bridge;
 mod changes;
 mod local_rollback;

@@ -9,13 +9,22 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
-use crate::identity::Proof;
+use crate::identity::answers::Owner;
 use crate::identity::jwt::Keyrings;
+use crate::identity::laravel::envelope::Cipher;
 use crate::identity::laravel::envelope::tests::{KEY, seal};
+use crate::identity::{Driver, Key, LaravelSession, Memory, Proof};
 use crate::ids::{TenantId, TenantRef};
 use crate::secret::Secret;
 
+mod looked_up;
 mod strength;
+
+const MEMORY: Memory = Memory {
+    ttl: Duration::from_secs(60),
+    lifetime: Duration::from_secs(7200),
+    size: 100,
+};
 
 const HEADER: HeaderName = HeaderName::from_static("x-tenant-id");
 
@@ -45,19 +54,33 @@ fn by_session() -> LaravelSession {
     LaravelSession {
         cookie: "laravel_session".to_owned(),
         app_key: Secret::new(KEY),
+        cipher: Cipher::Aes256Cbc,
+        driver: Driver::Database,
+        encrypt: false,
+        guard: "web".to_owned(),
         query: "select 1".to_owned(),
-        lifetime: Duration::from_secs(7200),
+        user_query: "select 1".to_owned(),
         database_url: Secret::default(),
-        cache_ttl: Duration::from_secs(60),
-        cache_size: 100,
+        memory: MEMORY,
     }
 }
 
 /// Session number n is tenant n's; number 0 is nobody's.
 fn lookup() -> Lookup {
-    Arc::new(|id| {
-        let number: i64 = id.reveal().parse().unwrap();
-        Box::pin(async move { Ok((number > 0).then_some(TenantId(number))) })
+    Arc::new(|question| {
+        let number: i64 = match question.key {
+            Key::Session(id) => id.reveal().parse().unwrap(),
+            Key::User(user) => user.reveal().parse().unwrap(),
+            Key::Sanctum { id, .. } => id.unwrap_or(40),
+            Key::Token(_) => question
+                .text
+                .map_or(50, |text| text.reveal().parse().unwrap()),
+        };
+        let owner = Owner {
+            tenant: Some(TenantId(number)),
+            user: None,
+        };
+        Box::pin(async move { Ok((number > 0).then_some(owner)) })
     })
 }
 
