@@ -43,6 +43,8 @@ fuzz_target!(|head: &str| {
     let facts = |peer_trusted| Facts {
         headers: &headers,
         host: host.as_deref(),
+        target: "/",
+        sni: None,
         peer_trusted,
     };
     for trusted in [false, true] {
