@@ -16,6 +16,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::Limits;
 use super::access_log::AccessLog;
+use super::conform::{conform, is_last};
 use super::context::Context;
 use super::door::connection::Connection;
 use super::edge::{Edge, caller};
@@ -243,7 +244,7 @@ impl ProxyHttp for Gateway {
     /// None. pingora's own choice is one that compresses, which each request would ask whether it may.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    /// Every deadline on the client's side that pingora leaves open.
+    /// Every deadline on the client's side that pingora leaves open, and the head in the one form in which it is read.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let timeouts = &ctx.edge.timeouts;
         // Of HTTP/1 the door keeps the time: it knows how much comes, and not only whether something does.
@@ -254,9 +255,11 @@ impl ProxyHttp for Gateway {
         // Only where it would be kept anyway: not for an old client, not when the framing is in doubt, not when
         // this process is stopping.
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(timeouts.keepalive.as_secs().max(1)));
+            let last = is_last(&session.req_header().headers);
+            let kept = timeouts.keepalive.as_secs().max(1);
+            session.set_keepalive((!last).then_some(kept));
         }
-        Ok(())
+        conform(session)
     }
 
     /// Refuses or decides.

@@ -3,6 +3,7 @@
 //! This file holds the configuration; connections come in at the [`door`], and a request's life is [`gateway`].
 
 pub mod access_log;
+mod conform;
 mod context;
 pub mod cors;
 pub mod door;

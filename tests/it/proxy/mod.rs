@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::support::process::{Ficus, Setup, eventually};
 
+mod answers;
 mod corpus;
 mod cors;
 mod door;

@@ -44,8 +44,8 @@ async fn a_websocket_is_a_tunnel() {
 
 #[tokio::test]
 async fn many_handshakes_with_an_origin_that_answers_at_once_all_become_tunnels() {
-    // More where there is time: 10,000 of them take half a minute.
-    let all = std::env::var("FICUS_HANDSHAKES").map_or(2000, |n| n.parse().expect("a number"));
+    // So many, because pingora alone loses one in some hundreds.
+    let all = 10_000;
     let ficus = transparent(origin(echo).await).await;
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..16 {
