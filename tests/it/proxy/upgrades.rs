@@ -44,7 +44,7 @@ async fn a_websocket_is_a_tunnel() {
 
 #[tokio::test]
 async fn many_handshakes_with_an_origin_that_answers_at_once_all_become_tunnels() {
-    // So many, because pingora alone loses one in some hundreds.
+    // So many, because the fault that `tunnel.rs` stands around is a race.
     let all = 10_000;
     let ficus = transparent(origin(echo).await).await;
     let mut clients = tokio::task::JoinSet::new();
