@@ -67,6 +67,8 @@ impl Process {
                     }
                 }
             };
+            // Its copies would keep the ports open, and whoever connects would wait for nobody.
+            drop(offer);
             match successor {
                 Some(pid) => {
                     tracing::info!(successor = pid, "handed over: the successor has the connections that come; waiting for the requests in flight");
@@ -75,8 +77,6 @@ impl Process {
                     self.stop.cancel();
                 }
                 None => {
-                    // With these open the kernel would go on taking connections that nobody answers.
-                    drop(offer);
                     supervisor::tell_stopping();
                     tracing::info!("stopping: no new connections; waiting for the requests in flight");
                 }

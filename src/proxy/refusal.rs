@@ -36,11 +36,15 @@ pub enum Refusal {
     BadAnswer,
     UpstreamTimeout,
     Internal,
+    MethodRefused,
+    CodingRefused,
+    VersionRefused,
+    Crowded,
 }
 
 impl Refusal {
     /// In the order of their declaration: `ALL[r as usize]` is `r`.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::BadHost,
         Self::UriTooLong,
         Self::HeadTooLarge,
@@ -60,6 +64,10 @@ impl Refusal {
         Self::BadAnswer,
         Self::UpstreamTimeout,
         Self::Internal,
+        Self::MethodRefused,
+        Self::CodingRefused,
+        Self::VersionRefused,
+        Self::Crowded,
     ];
 
     /// Causes to answers, in one place. `None`: the client is gone, nobody is there to be told.
@@ -91,6 +99,7 @@ impl Refusal {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadHost | Self::BadRequest => 400,
+            Self::MethodRefused => 405,
             Self::OriginNotAllowed => 403,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
@@ -100,13 +109,16 @@ impl Refusal {
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::Unreachable | Self::BadAnswer => 502,
+            Self::CodingRefused => 501,
             Self::NotReady
+            | Self::Crowded
             | Self::NoUpstream
             | Self::BreakerOpen
             | Self::UpstreamBusy
             | Self::TenantBusy
             | Self::Overloaded => 503,
             Self::UpstreamTimeout => 504,
+            Self::VersionRefused => 505,
         }
     }
 
@@ -132,6 +144,10 @@ impl Refusal {
             Self::BadAnswer => "bad-answer",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::Internal => "internal",
+            Self::MethodRefused => "method-refused",
+            Self::CodingRefused => "transfer-coding-unknown",
+            Self::VersionRefused => "version-refused",
+            Self::Crowded => "too-many-connections",
         }
     }
 
@@ -156,6 +172,10 @@ impl Refusal {
             Self::BadAnswer => "The application's answer cannot be understood",
             Self::UpstreamTimeout => "The application took too long to answer",
             Self::Internal => "Something went wrong here",
+            Self::MethodRefused => "The request's method is not allowed here",
+            Self::CodingRefused => "The request's transfer coding is not spoken here",
+            Self::VersionRefused => "This version of HTTP is not spoken here",
+            Self::Crowded => "There are too many connections at the moment",
         }
     }
 
@@ -244,7 +264,7 @@ fn wants_page(accept: &str) -> bool {
     html.is_some_and(|html| json.is_none_or(|json| html < json))
 }
 
-fn problem(refusal: Refusal, request_id: &str) -> String {
+pub(super) fn problem(refusal: Refusal, request_id: &str) -> String {
     // Every part is ours or checked, so nothing needs escaping.
     format!(
         "{{\"type\":\"urn:ficus:problem:{}\",\"title\":\"{}\",\"status\":{},\"request_id\":\"{request_id}\"}}\n",

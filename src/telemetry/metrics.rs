@@ -11,18 +11,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::capability::{CapabilityMetrics, RequestLabels, STATUSES, SideMetrics};
 use super::exemplars;
 use super::histogram::Histogram;
 use super::traces::SpanCounters;
 use super::upstream::{UpstreamFamilies, UpstreamMetrics};
 use crate::flags::{Reason, Side};
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    capability: String,
-    side: &'static str,
-    status: u16,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SideLabels {
@@ -63,6 +57,7 @@ pub struct Metrics {
     rollbacks: Family<RollbackLabels, Counter>,
     unresolved: Family<ReasonLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
+    door_refused: Family<ReasonLabels, Counter>,
     upstream: UpstreamFamilies,
     fallbacks: Family<FallbackLabels, Counter>,
     snapshot_age: Gauge<f64, AtomicU64>,
@@ -79,6 +74,7 @@ pub struct Metrics {
     pub rate_limits_forgotten: Counter,
     pub rate_limits_counted_alone: Counter,
     pub in_flight: Gauge,
+    pub connections: Gauge,
 }
 
 impl Default for Metrics {
@@ -97,6 +93,7 @@ impl Metrics {
             rollbacks: Family::default(),
             unresolved: Family::default(),
             refused: Family::default(),
+            door_refused: Family::default(),
             upstream: UpstreamFamilies::default(),
             fallbacks: Family::default(),
             snapshot_age: Gauge::default(),
@@ -113,6 +110,7 @@ impl Metrics {
             rate_limits_forgotten: Counter::default(),
             rate_limits_counted_alone: Counter::default(),
             in_flight: Gauge::default(),
+            connections: Gauge::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -143,6 +141,11 @@ impl Metrics {
             metrics.refused.clone(),
         );
         metrics.upstream.register(r);
+        r.register(
+            "door_refused",
+            "Requests and connections that the door refused or let go, by what was wrong with them",
+            metrics.door_refused.clone(),
+        );
         r.register(
             "fallbacks",
             "Requests that legacy answered in modern's place, by cause",
@@ -215,6 +218,11 @@ impl Metrics {
             "requests_in_flight",
             "Requests being answered now",
             metrics.in_flight.clone(),
+        );
+        r.register(
+            "connections",
+            "Connections of clients that are open",
+            metrics.connections.clone(),
         );
         metrics
     }
@@ -296,6 +304,11 @@ impl Metrics {
         self.refused.get_or_create_owned(&ReasonLabels { reason })
     }
 
+    pub fn door_refused(&self, reason: &'static str) -> Counter {
+        self.door_refused
+            .get_or_create_owned(&ReasonLabels { reason })
+    }
+
     /// The handles of one upstream; `kinds` are those of its failures.
     pub fn upstream(&self, upstream: &str, kinds: &[&'static str]) -> UpstreamMetrics {
         self.upstream.of(upstream, kinds)
@@ -306,60 +319,6 @@ impl Metrics {
             capability: capability.to_owned(),
             cause,
         })
-    }
-}
-
-/// Statuses 100 to 599 are counted each; anything else counts as 599's neighbour, 0.
-const STATUSES: usize = 600;
-
-/// The counters of one capability.
-pub struct CapabilityMetrics {
-    legacy: SideMetrics,
-    modern: SideMetrics,
-    decided_legacy: [Counter; Reason::ALL.len()],
-    decided_modern: [Counter; 2],
-}
-
-struct SideMetrics {
-    requests: Family<RequestLabels, Counter>,
-    labels: RequestLabels,
-    /// Made when a status is first seen, read without a lock from then on.
-    by_status: Box<[OnceLock<Counter>]>,
-    seconds: Histogram,
-}
-
-impl CapabilityMetrics {
-    /// Counts an answer. `None`: the client went away before there was a status.
-    pub fn count(&self, side: Side, status: Option<u16>, seconds: f64) {
-        let side = self.side(side);
-        let status = status.filter(|s| usize::from(*s) < STATUSES).unwrap_or(0);
-        let make = || {
-            side.requests.get_or_create_owned(&RequestLabels {
-                status,
-                ..side.labels.clone()
-            })
-        };
-        side.by_status[usize::from(status)].get_or_init(make).inc();
-        side.seconds.observe(seconds);
-    }
-
-    fn side(&self, side: Side) -> &SideMetrics {
-        match side {
-            Side::Legacy => &self.legacy,
-            Side::Modern => &self.modern,
-        }
-    }
-
-    /// Remembers a counted answer that was recorded.
-    pub fn exemplify(&self, side: Side, seconds: f64, trace: u128) {
-        self.side(side).seconds.exemplify(seconds, trace);
-    }
-
-    pub fn count_decision(&self, side: Side, reason: Reason) {
-        match side {
-            Side::Legacy => self.decided_legacy[reason as usize].inc(),
-            Side::Modern => self.decided_modern[usize::from(reason == Reason::Route)].inc(),
-        };
     }
 }
 
