@@ -11,18 +11,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::capability::{CapabilityMetrics, RequestLabels, STATUSES, SideMetrics};
 use super::exemplars;
 use super::histogram::Histogram;
 use super::traces::SpanCounters;
 use super::upstream::{UpstreamFamilies, UpstreamMetrics};
 use crate::flags::{Reason, Side};
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    capability: String,
-    side: &'static str,
-    status: u16,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SideLabels {
@@ -325,60 +319,6 @@ impl Metrics {
             capability: capability.to_owned(),
             cause,
         })
-    }
-}
-
-/// Statuses 100 to 599 are counted each; anything else counts as 599's neighbour, 0.
-const STATUSES: usize = 600;
-
-/// The counters of one capability.
-pub struct CapabilityMetrics {
-    legacy: SideMetrics,
-    modern: SideMetrics,
-    decided_legacy: [Counter; Reason::ALL.len()],
-    decided_modern: [Counter; 2],
-}
-
-struct SideMetrics {
-    requests: Family<RequestLabels, Counter>,
-    labels: RequestLabels,
-    /// Made when a status is first seen, read without a lock from then on.
-    by_status: Box<[OnceLock<Counter>]>,
-    seconds: Histogram,
-}
-
-impl CapabilityMetrics {
-    /// Counts an answer. `None`: the client went away before there was a status.
-    pub fn count(&self, side: Side, status: Option<u16>, seconds: f64) {
-        let side = self.side(side);
-        let status = status.filter(|s| usize::from(*s) < STATUSES).unwrap_or(0);
-        let make = || {
-            side.requests.get_or_create_owned(&RequestLabels {
-                status,
-                ..side.labels.clone()
-            })
-        };
-        side.by_status[usize::from(status)].get_or_init(make).inc();
-        side.seconds.observe(seconds);
-    }
-
-    fn side(&self, side: Side) -> &SideMetrics {
-        match side {
-            Side::Legacy => &self.legacy,
-            Side::Modern => &self.modern,
-        }
-    }
-
-    /// Remembers a counted answer that was recorded.
-    pub fn exemplify(&self, side: Side, seconds: f64, trace: u128) {
-        self.side(side).seconds.exemplify(seconds, trace);
-    }
-
-    pub fn count_decision(&self, side: Side, reason: Reason) {
-        match side {
-            Side::Legacy => self.decided_legacy[reason as usize].inc(),
-            Side::Modern => self.decided_modern[usize::from(reason == Reason::Route)].inc(),
-        };
     }
 }
 

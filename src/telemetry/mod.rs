@@ -2,6 +2,7 @@
 //!
 //! This file starts the log; what is counted stands in [`metrics`], what is recorded of single requests in [`traces`].
 
+mod capability;
 mod exemplars;
 mod histogram;
 mod metrics;
@@ -14,8 +15,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+pub use capability::CapabilityMetrics;
 pub use histogram::Histogram;
-pub use metrics::{CapabilityMetrics, Metrics};
+pub use metrics::Metrics;
 pub use upstream::UpstreamMetrics;
 
 /// What `[telemetry]` says.

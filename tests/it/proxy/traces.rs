@@ -196,7 +196,8 @@ async fn a_sampled_flag_is_a_trusted_peers_to_give() {
 #[tokio::test]
 async fn what_goes_wrong_is_an_error_of_its_span_and_a_clients_fault_is_none() {
     let mut collector = Collector::http().await;
-    let more = section(collector.address, "protocol = \"http\"\nsample = \"100%\"");
+    let more = section(collector.address, "protocol = \"http\"\nsample = \"100%\"")
+        + "[proxy.limits]\nbody_bytes = \"16\"\n";
     let ficus = in_front_of(dead_port(), &more).await;
     assert_eq!(ask(ficus.proxy, get("/", "")).await.head.status(), 502);
     let spans = collector.requests(1).await;
@@ -215,11 +216,12 @@ async fn what_goes_wrong_is_an_error_of_its_span_and_a_clients_fault_is_none() {
     assert!(!root.keys().contains(&"network.peer.address"));
 
     // Refused before any decision: its own root, and nothing else.
-    ask(ficus.proxy, "GET /nohost HTTP/1.1\r\n\r\n").await;
+    let large = "POST /large HTTP/1.1\r\nhost: a\r\ncontent-length: 17\r\n\r\n";
+    assert_eq!(ask(ficus.proxy, large).await.head.status(), 413);
     let spans = collector.requests(2).await;
     let refused = spans.last().expect("a span");
-    assert_eq!(refused.get("url.path").as_deref(), Some("/nohost"));
-    assert_eq!(refused.get("error.type").as_deref(), Some("bad-host"));
+    assert_eq!(refused.get("url.path").as_deref(), Some("/large"));
+    assert_eq!(refused.get("error.type").as_deref(), Some("body-too-large"));
     assert!(!refused.is_error());
 }
 
