@@ -1,8 +1,9 @@
 # demo: the migration story on real parts; CHECK=1 plays it and exits 0 or 1.
 # test: everything that CI checks. check: the part of it that needs no database. bench: the figures. fmt: formats.
 # fuzz: each target of fuzz/ for FUZZ_SECONDS; needs cargo-fuzz and a nightly toolchain.
+# soak: promises that take long to check, on a quiet machine; RUN="idle slow" takes some of them. It says what is missing.
 
-.PHONY: demo test check bench fuzz fmt install
+.PHONY: demo test check bench fuzz soak fmt install
 
 demo: install
 	cargo run --release --locked --quiet -- demo $(if $(filter 1 yes true,$(CHECK)),--check)
@@ -27,6 +28,10 @@ fuzz:
 		mkdir -p fuzz/corpus/$$target; \
 		cargo +nightly fuzz run --fuzz-dir fuzz --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10; \
 	done
+
+soak: install
+	cargo build --release --locked --bin ficus
+	benches/soak/soak.py --markdown "$${CARGO_TARGET_DIR:-target}/soak.md" $(RUN)
 
 fmt:
 	cargo fmt

@@ -54,17 +54,21 @@ impl Process {
             }
             let offer = self.offer()?;
             supervisor::tell_ready();
-            let taken = until_taken(offer.as_ref());
-            tokio::pin!(taken);
-            let successor = loop {
-                tokio::select! {
-                    pid = &mut taken => break Some(pid),
-                    _ = term.recv() => break None,
-                    _ = int.recv() => break None,
-                    _ = quit.recv() => self.start_successor(),
-                    () = ended.cancelled(), if has_door => anyhow::bail!("the proxy ended by itself"),
+            let successor = {
+                let taken = until_taken(offer.as_ref());
+                tokio::pin!(taken);
+                loop {
+                    tokio::select! {
+                        pid = &mut taken => break Some(pid),
+                        _ = term.recv() => break None,
+                        _ = int.recv() => break None,
+                        _ = quit.recv() => self.start_successor(),
+                        () = ended.cancelled(), if has_door => anyhow::bail!("the proxy ended by itself"),
+                    }
                 }
             };
+            // Its copies would keep the ports open, and whoever connects would wait for nobody.
+            drop(offer);
             match successor {
                 Some(pid) => {
                     tracing::info!(successor = pid, "handed over: the successor has the connections that come; waiting for the requests in flight");

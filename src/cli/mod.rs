@@ -3,6 +3,7 @@
 //! Its own folder, because it is an interface as public as the API. Each noun is a file; [`backend`] is how a
 //! command reaches the control state, [`output`] how it shows what it got, [`exit`] what it returns.
 
+mod apikey;
 mod audit;
 mod backend;
 mod capability;
@@ -130,6 +131,9 @@ enum Command {
     /// Bearer tokens of the admin API
     #[command(subcommand)]
     Token(token::Command),
+    /// API keys, which name a tenant's requests
+    #[command(subcommand)]
+    Apikey(apikey::Command),
     /// Play the migration story on a legacy application of its own
     Demo(DemoArgs),
     /// Print completions for a shell
@@ -183,6 +187,7 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
             Command::Override(command) => overrides::run(&client, command).await,
             Command::Rollback(args) => rollback::run(&client, args).await,
             Command::Audit(command) => audit::run(&client, command).await,
+            Command::Apikey(command) => apikey::run(&client, command).await,
             Command::Token(command) => token::run(&client, command).await,
             Command::Serve(_)
             | Command::Check(_)

@@ -18,6 +18,8 @@ const MOST_CAPABILITIES: usize = 64;
 /// pingora parses no more header fields, and refuses a larger head itself.
 const MOST_HEADERS: u64 = 256;
 const LARGEST_HEAD: u64 = 1 << 20;
+/// More descriptors than Linux gives a process by any default.
+const MOST_CONNECTIONS: u64 = 1 << 24;
 /// More than any machine has under way.
 pub const MOST_REQUESTS: u64 = 1_000_000;
 const FALLBACKS: [(&str, Fallback); 2] = [("none", Fallback::Nobody), (LEGACY, Fallback::Legacy)];
@@ -28,6 +30,7 @@ const MODERN: &str = "modern";
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What the proxy's sections hold, with the names that exist even where an entry has faults.
 pub struct ProxySections<'r, 'e> {
@@ -153,6 +156,9 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
     let header_bytes = section.size("header_bytes", 1024..=LARGEST_HEAD);
     let uri_bytes = section.size("uri_bytes", 16..=LARGEST_HEAD);
     let body_bytes = section.size("body_bytes", 0..=u64::MAX);
+    let min_rate = section.size("min_rate", 0..=LARGEST_HEAD);
+    let connections = section.count("connections", 0..=MOST_CONNECTIONS);
+    let connections_per_ip = section.count("connections_per_ip", 0..=MOST_CONNECTIONS);
     let requests = section.count("requests", 0..=MOST_REQUESTS);
     let tenant_requests = section.count("tenant_requests", 0..=MOST_REQUESTS);
     if let (Some(head), Some(uri)) = (header_bytes, uri_bytes)
@@ -173,6 +179,9 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
         header_bytes: usize::try_from(header_bytes?).ok()?,
         uri_bytes: usize::try_from(uri_bytes?).ok()?,
         body_bytes: body_bytes?,
+        min_rate: min_rate?,
+        connections: usize::try_from(connections?).ok()?,
+        connections_per_ip: usize::try_from(connections_per_ip?).ok()?,
         requests: usize::try_from(requests?).ok()?,
         tenant_requests: u32::try_from(tenant_requests?).ok()?,
     })
@@ -180,14 +189,18 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
 
 fn read_timeouts(mut section: Section<'_, '_>) -> Option<Timeouts> {
     let keepalive = section.duration("keepalive", SECOND..=HOUR);
+    let head = section.duration("head", MILLISECOND..=HOUR);
     let body_read = section.duration("body_read", MILLISECOND..=HOUR);
     let write = section.duration("write", MILLISECOND..=HOUR);
+    let tunnel_idle = section.duration("tunnel_idle", MILLISECOND..=DAY);
     let drain_body = section.duration("drain_body", MILLISECOND..=HOUR);
     section.finish();
     Some(Timeouts {
         keepalive: keepalive?,
+        head: head?,
         body_read: body_read?,
         write: write?,
+        tunnel_idle: tunnel_idle?,
         drain_body: drain_body?,
     })
 }

@@ -91,6 +91,7 @@ impl From<&rollout::Error> for Problem {
             E::UnknownCapability(_) => new(StatusCode::NOT_FOUND, "unknown-capability")
                 .hint("`ficus capability list` shows them; a new one is named in the configuration"),
             E::UnknownChange(_) => new(StatusCode::NOT_FOUND, "unknown-change").hint("`ficus audit list` shows the changes"),
+            E::UnknownApiKey(_) => new(StatusCode::NOT_FOUND, "unknown-api-key").hint("`ficus apikey list` shows the keys"),
             E::UnknownToken(_) => new(StatusCode::NOT_FOUND, "unknown-token").hint("`ficus token list` shows the tokens"),
             E::Conflict { expected, actual } => new(StatusCode::CONFLICT, "revision-conflict")
                 .with("expected", json!(expected))

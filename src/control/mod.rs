@@ -5,6 +5,7 @@
 //! The table in [`endpoints`] is the router: what does not stand in it does not exist, and what stands in it has
 //! said who may call it.
 
+mod api_keys;
 mod auth;
 mod capabilities;
 mod changes;
@@ -175,6 +176,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             Method::DELETE,
             "/api/v1/tokens/{name}",
             delete(tokens::revoke),
+        ),
+        admin(Method::GET, "/api/v1/api-keys", get(api_keys::list)),
+        admin(Method::POST, "/api/v1/api-keys", post(api_keys::create)),
+        admin(
+            Method::DELETE,
+            "/api/v1/api-keys/{name}",
+            delete(api_keys::revoke),
         ),
     ]
 }

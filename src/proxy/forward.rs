@@ -53,7 +53,9 @@ fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()>
         fields.put(&X_FICUS_CAPABILITY, capability.header.clone())?;
         let place = ctx.journey.upstream(&verdict);
         let place = place.map(|place| &ctx.edge.upstreams[place]);
-        if place.is_some_and(|upstream| !upstream.config.preserve_host)
+        // An old client may name no host, and HTTP/1.1 towards the upstream must.
+        let unnamed = !fields.map().contains_key(&HOST);
+        if place.is_some_and(|it| unnamed || !it.config.preserve_host)
             && let Some(authority) = ctx.journey.authority()
         {
             fields.put(&HOST, authority.clone())?;

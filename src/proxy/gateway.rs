@@ -14,7 +14,9 @@ use pingora::prelude::*;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use prometheus_client::metrics::counter::Counter;
 
+use super::Limits;
 use super::access_log::AccessLog;
+use super::conform::{conform, is_last};
 use super::context::Context;
 use super::door::connection::Connection;
 use super::edge::{Edge, caller};
@@ -71,20 +73,17 @@ impl Gateway {
         Arc::clone(&self.edge)
     }
 
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The limits on a head, and the Host that everything else stands on.
     fn check_head(&self, session: &Session, ctx: &mut Context) -> std::result::Result<(), Refusal> {
         let head = session.req_header();
         let limits = &ctx.edge.limits;
-        if head.raw_path().len() > limits.uri_bytes {
-            return Err(Refusal::UriTooLong);
-        }
-        let bytes: usize = head
-            .headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum();
-        if head.headers.len() > limits.header_count || bytes > limits.header_bytes {
-            return Err(Refusal::HeadTooLarge);
+        // Of HTTP/1 the door has looked at every byte.
+        if session.is_http2() {
+            check_size(head, limits)?;
         }
         // HTTP/1.1 must name a host (RFC 9112, 3.2); 1.0 need not.
         let named = head
@@ -213,6 +212,21 @@ impl Gateway {
     }
 }
 
+/// The limits on a head that came as fields and not as bytes.
+fn check_size(head: &RequestHeader, limits: &Limits) -> std::result::Result<(), Refusal> {
+    if head.raw_path().len() > limits.uri_bytes {
+        return Err(Refusal::UriTooLong);
+    }
+    let fields = head.headers.iter();
+    let bytes: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    match head.headers.len() > limits.header_count || bytes > limits.header_bytes {
+        true => Err(Refusal::HeadTooLarge),
+        false => Ok(()),
+    }
+}
+
 /// A place among all requests, where their number is bounded.
 fn enter(ctx: &mut Context) -> bool {
     let most = ctx.edge.limits.requests;
@@ -231,18 +245,22 @@ impl ProxyHttp for Gateway {
     /// None. pingora's own choice is one that compresses, which each request would ask whether it may.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    /// Every deadline on the client's side that pingora leaves open.
+    /// Every deadline on the client's side that pingora leaves open, and the head in the one form in which it is read.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let timeouts = &ctx.edge.timeouts;
-        session.set_read_timeout(Some(timeouts.body_read));
-        session.set_write_timeout(Some(timeouts.write));
+        // Of HTTP/1 the door keeps the time: it knows how much comes, and not only whether something does.
+        let of_streams = session.is_http2();
+        session.set_read_timeout(of_streams.then_some(timeouts.body_read));
+        session.set_write_timeout(of_streams.then_some(timeouts.write));
         session.set_total_drain_timeout(Some(timeouts.drain_body));
         // Only where it would be kept anyway: not for an old client, not when the framing is in doubt, not when
         // this process is stopping.
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(timeouts.keepalive.as_secs().max(1)));
+            let last = is_last(&session.req_header().headers);
+            let kept = timeouts.keepalive.as_secs().max(1);
+            session.set_keepalive((!last).then_some(kept));
         }
-        Ok(())
+        conform(session)
     }
 
     /// Refuses or decides.
@@ -329,7 +347,9 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if session.is_process_shutting_down() {
+        let connection = Connection::of(session).cloned();
+        let has_more = connection.as_ref().is_some_and(|c| c.has_more());
+        if has_more || session.is_process_shutting_down() {
             // Said with the answer, so that the client does not send the next request into a closing connection.
             session.set_keepalive(None);
         }
@@ -338,6 +358,9 @@ impl ProxyHttp for Gateway {
         session.set_close_on_response_before_downstream_finish(!interim);
         if interim && response.status.as_u16() != 101 {
             return Ok(());
+        }
+        if let (true, Some(connection)) = (interim, connection) {
+            connection.begin_tunnel();
         }
         if let Some(verdict) = &ctx.verdict {
             let says_miss = response.headers.contains_key(&X_FICUS_MISS);
@@ -412,7 +435,8 @@ impl ProxyHttp for Gateway {
             error_code: 0,
             can_reuse_downstream: false,
         };
-        let Some(refusal) = Refusal::of(e) else {
+        let broken_off = Connection::of(session).and_then(|connection| connection.broken_off());
+        let Some(refusal) = broken_off.or_else(|| Refusal::of(e)) else {
             return closed;
         };
         match self.refuse(session, ctx, refusal).await {

@@ -3,6 +3,7 @@
 //! This file holds the configuration; connections come in at the [`door`], and a request's life is [`gateway`].
 
 pub mod access_log;
+mod conform;
 mod context;
 pub mod cors;
 pub mod door;
@@ -60,6 +61,11 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// Bytes of a request body; 0 means no bound.
     pub body_bytes: u64,
+    /// Bytes a second that a client must send or take while it is waited for; 0 means no bound.
+    pub min_rate: u64,
+    /// Connections, of everybody and of one address; 0 means no bound.
+    pub connections: usize,
+    pub connections_per_ip: usize,
     /// Requests under way at most; 0 means no bound.
     pub requests: usize,
     /// Of one tenant; 0 means no bound.
@@ -70,10 +76,14 @@ pub struct Limits {
 pub struct Timeouts {
     /// How long an idle kept-alive connection is kept.
     pub keepalive: Duration,
-    /// Between two reads of a request body.
+    /// From the first byte of a request's head to its last, and for the first byte after a connection.
+    pub head: Duration,
+    /// The period over which a client that sends a body must keep `min_rate`.
     pub body_read: Duration,
-    /// For a client to take what is written to it.
+    /// The period over which a client that is sent an answer must.
     pub write: Duration,
+    /// How long a tunnel, such as a WebSocket, may be silent in both directions.
+    pub tunnel_idle: Duration,
     /// To read what is left of a request body before a connection is used again.
     pub drain_body: Duration,
 }

@@ -45,11 +45,15 @@ pub enum Refusal {
     BadAnswer,
     UpstreamTimeout,
     Internal,
+    MethodRefused,
+    CodingRefused,
+    VersionRefused,
+    Crowded,
 }
 
 impl Refusal {
     /// In the order of their declaration: `ALL[r as usize]` is `r`.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::BadHost,
         Self::UriTooLong,
         Self::HeadTooLarge,
@@ -74,6 +78,10 @@ impl Refusal {
         Self::BadAnswer,
         Self::UpstreamTimeout,
         Self::Internal,
+        Self::MethodRefused,
+        Self::CodingRefused,
+        Self::VersionRefused,
+        Self::Crowded,
     ];
 
     /// Causes to answers, in one place. `None`: the client is gone, nobody is there to be told.
@@ -107,6 +115,7 @@ impl Refusal {
             Self::BadHost | Self::BadRequest => 400,
             Self::Unauthenticated | Self::InvalidToken => 401,
             Self::OriginNotAllowed | Self::TierNotAllowed | Self::OtherTenant => 403,
+            Self::MethodRefused => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UriTooLong => 414,
@@ -115,14 +124,17 @@ impl Refusal {
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::Unreachable | Self::BadAnswer => 502,
+            Self::CodingRefused => 501,
             Self::NotReady
             | Self::Unjudged
+            | Self::Crowded
             | Self::NoUpstream
             | Self::BreakerOpen
             | Self::UpstreamBusy
             | Self::TenantBusy
             | Self::Overloaded => 503,
             Self::UpstreamTimeout => 504,
+            Self::VersionRefused => 505,
         }
     }
 
@@ -153,6 +165,10 @@ impl Refusal {
             Self::BadAnswer => "bad-answer",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::Internal => "internal",
+            Self::MethodRefused => "method-refused",
+            Self::CodingRefused => "transfer-coding-unknown",
+            Self::VersionRefused => "version-refused",
+            Self::Crowded => "too-many-connections",
         }
     }
 
@@ -182,6 +198,10 @@ impl Refusal {
             Self::BadAnswer => "The application's answer cannot be understood",
             Self::UpstreamTimeout => "The application took too long to answer",
             Self::Internal => "Something went wrong here",
+            Self::MethodRefused => "The request's method is not allowed here",
+            Self::CodingRefused => "The request's transfer coding is not spoken here",
+            Self::VersionRefused => "This version of HTTP is not spoken here",
+            Self::Crowded => "There are too many connections at the moment",
         }
     }
 
@@ -291,7 +311,7 @@ fn wants_page(accept: &str) -> bool {
     html.is_some_and(|html| json.is_none_or(|json| html < json))
 }
 
-fn problem(refusal: Refusal, request_id: &str) -> String {
+pub(super) fn problem(refusal: Refusal, request_id: &str) -> String {
     // Every part is ours or checked, so nothing needs escaping.
     format!(
         "{{\"type\":\"urn:ficus:problem:{}\",\"title\":\"{}\",\"status\":{},\"request_id\":\"{request_id}\"}}\n",

@@ -20,6 +20,8 @@ pub enum Error {
     UnknownChange(Revision),
     #[error("there is no token {0:?}")]
     UnknownToken(String),
+    #[error("there is no API key {0:?}")]
+    UnknownApiKey(String),
     #[error("expected revision {expected}, but the newest is {actual}")]
     Conflict {
         expected: Revision,

@@ -6,6 +6,7 @@
 //! Every write locks `ficus.clock` first, so what it looks at before it writes is what it changes, and every
 //! write that finds nothing to change succeeds with `changed: 0`.
 
+mod api_keys;
 mod capabilities;
 mod confirm;
 mod error;
@@ -23,6 +24,7 @@ mod undo;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use api_keys::{ApiKey, create_api_key, list_api_keys, revoke_api_key};
 pub use capabilities::{Capability, capabilities, capability, register_capabilities};
 pub use confirm::{Confirmation, Proxy, ProxyState, confirm};
 pub use error::{Blocker, Error};

@@ -62,6 +62,7 @@ pub struct Metrics {
     rollbacks: Family<RollbackLabels, Counter>,
     unresolved: Family<ReasonLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
+    door_refused: Family<ReasonLabels, Counter>,
     upstream: UpstreamFamilies,
     fallbacks: Family<FallbackLabels, Counter>,
     snapshot_age: Gauge<f64, AtomicU64>,
@@ -77,6 +78,7 @@ pub struct Metrics {
     pub rate_limits_forgotten: Counter,
     pub rate_limits_counted_alone: Counter,
     pub in_flight: Gauge,
+    pub connections: Gauge,
 }
 
 impl Default for Metrics {
@@ -95,6 +97,7 @@ impl Metrics {
             rollbacks: Family::default(),
             unresolved: Family::default(),
             refused: Family::default(),
+            door_refused: Family::default(),
             upstream: UpstreamFamilies::default(),
             fallbacks: Family::default(),
             snapshot_age: Gauge::default(),
@@ -110,6 +113,7 @@ impl Metrics {
             rate_limits_forgotten: Counter::default(),
             rate_limits_counted_alone: Counter::default(),
             in_flight: Gauge::default(),
+            connections: Gauge::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -140,6 +144,11 @@ impl Metrics {
             metrics.refused.clone(),
         );
         metrics.upstream.register(r);
+        r.register(
+            "door_refused",
+            "Requests and connections that the door refused or let go, by what was wrong with them",
+            metrics.door_refused.clone(),
+        );
         r.register(
             "fallbacks",
             "Requests that legacy answered in modern's place, by cause",
@@ -212,6 +221,11 @@ impl Metrics {
             "Requests being answered now",
             metrics.in_flight.clone(),
         );
+        r.register(
+            "connections",
+            "Connections of clients that are open",
+            metrics.connections.clone(),
+        );
         metrics
     }
 
@@ -274,6 +288,11 @@ impl Metrics {
 
     pub fn refused(&self, reason: &'static str) -> Counter {
         self.refused.get_or_create_owned(&ReasonLabels { reason })
+    }
+
+    pub fn door_refused(&self, reason: &'static str) -> Counter {
+        self.door_refused
+            .get_or_create_owned(&ReasonLabels { reason })
     }
 
     /// The handles of one upstream; `kinds` are those of its failures.

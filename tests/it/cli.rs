@@ -96,6 +96,9 @@ async fn every_command_has_help_with_an_example() {
         "token create",
         "token list",
         "token revoke",
+        "apikey create",
+        "apikey list",
+        "apikey revoke",
     ];
     for command in commands {
         let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();

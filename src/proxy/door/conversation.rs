@@ -8,7 +8,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
@@ -18,18 +17,22 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::connection::Connection;
+use super::keeper::Keeper;
 use super::stream::Guarded;
 use super::transport::Transport;
-use crate::proxy::edge::Edge;
 use crate::proxy::gateway::Gateway;
 
 /// A client whose connection was completed just before the stop gets this long to say what it wanted.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
+/// In seconds: beyond every deadline of our own, which hold instead of pingora's. The gateway puts the configured time of an
+/// idle connection in its place, for the client to be told.
+const LONG: u64 = 24 * 3600;
+
 /// What each connection of a worker needs.
 pub struct Service {
     pub proxy: Arc<HttpProxy<Gateway>>,
-    pub edge: Arc<ArcSwap<Edge>>,
+    pub keeper: Arc<Keeper>,
     /// As pingora wants to be told.
     pub is_stopping: ShutdownWatch,
     pub stop: CancellationToken,
@@ -39,26 +42,37 @@ impl Service {
     /// Answers what comes until either side has had enough.
     pub async fn converse(&self, stream: TcpStream, peer: SocketAddr) {
         let connection = Arc::new(Connection::new(peer));
-        let mut stream = Box::new(Guarded::new(Transport::Tcp(stream), connection));
+        let keeper = Arc::clone(&self.keeper);
+        let mut stream = Box::new(Guarded::new(Transport::Tcp(stream), connection, keeper));
         let mut waits = Waits {
             stop: pin!(self.stop.cancelled()),
-            alarm: pin!(sleep(self.edge.load().timeouts.keepalive)),
+            alarm: pin!(sleep(self.keeper.edge.load().timeouts.head)),
         };
         let mut settings: Option<HttpPersistentSettings> = None;
         loop {
             let is_new = settings.is_none();
-            let keepalive = self.edge.load().timeouts.keepalive;
-            if !waits.for_request(&stream, keepalive, is_new).await {
+            let patience = {
+                let edge = self.keeper.edge.load();
+                match is_new {
+                    true => edge.timeouts.head,
+                    false => edge.timeouts.keepalive,
+                }
+            };
+            if !waits.for_request(&stream, patience, is_new).await {
                 return;
+            }
+            if !is_new {
+                stream.begin_head(Instant::now().into_std());
             }
             let mut session = ServerSession::new_http1(stream);
             match settings.take() {
                 Some(settings) => settings.apply_to_session(&mut session),
-                // The gateway puts the configured time in the place of this one.
-                None => session.set_keepalive(Some(60)),
+                None => session.set_keepalive(Some(LONG)),
             }
-            if self.stop.is_cancelled() {
-                session.set_keepalive(None);
+            match self.stop.is_cancelled() {
+                true => session.set_keepalive(None),
+                // Or it would be a deadline for each piece of the head.
+                false => session.set_keepalive(Some(LONG)),
             }
             let done = self.proxy.process_new_http(session, &self.is_stopping);
             let Some((back, kept)) = done.await.map(|reusable| reusable.consume()) else {
@@ -68,6 +82,9 @@ impl Service {
                 return;
             };
             (stream, settings) = (own, kept);
+            if stream.has_more() {
+                return stream.part().await;
+            }
             stream.rest();
         }
     }
@@ -81,9 +98,9 @@ struct Waits<'s, 'p> {
 }
 
 impl Waits<'_, '_> {
-    /// Whether there is something to read within `keepalive`, which may be the end, before the proxy stops.
-    async fn for_request(&mut self, stream: &Guarded, keepalive: Duration, is_new: bool) -> bool {
-        let until = Instant::now() + keepalive;
+    /// Whether there is something to read within `patience`, which may be the end, before the proxy stops.
+    async fn for_request(&mut self, stream: &Guarded, patience: Duration, is_new: bool) -> bool {
+        let until = Instant::now() + patience;
         loop {
             tokio::select! {
                 biased;

@@ -3,9 +3,10 @@
 //! Its own file, because this loop alone sees every connection: it runs beside the workers, so that a busy worker holds
 //! nobody up, and hands each connection to the worker that has the fewest.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
@@ -16,6 +17,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::ACCEPT_AGAIN;
+use super::admission::Admission;
+use super::keeper::Keeper;
 use super::worker::{Accepted, Hands};
 use crate::proxy::upstream;
 
@@ -82,6 +85,7 @@ impl Listener {
 /// connected. Answers the socket, for the caller to close. Bound: what the workers have room for.
 pub async fn accept(
     listener: Listener,
+    (keeper, admission): (&Keeper, &Arc<Admission>),
     mut hands: Hands,
     stop: CancellationToken,
 ) -> io::Result<AsyncFd<OwnedFd>> {
@@ -94,7 +98,10 @@ pub async fn accept(
             accepted = socket.async_io(Interest::READABLE, accept_one) => accepted,
         };
         match accepted {
-            Ok(accepted) => {
+            Ok((stream, peer)) => {
+                let Some(accepted) = admit(stream, peer, keeper, admission) else {
+                    continue;
+                };
                 if hands.give(accepted).await.is_err() {
                     return Err(io::Error::other("a worker of the proxy is gone"));
                 }
@@ -111,7 +118,10 @@ pub async fn accept(
             }
         }
     }
-    while let Ok(accepted) = accept_one(socket.get_ref()) {
+    while let Ok((stream, peer)) = accept_one(socket.get_ref()) {
+        let Some(accepted) = admit(stream, peer, keeper, admission) else {
+            continue;
+        };
         if hands.give(accepted).await.is_err() {
             break;
         }
@@ -119,16 +129,36 @@ pub async fn accept(
     Ok(socket)
 }
 
-fn accept_one(socket: &OwnedFd) -> io::Result<Accepted> {
+/// Lets a connection in, or tells it in one call that there are too many, and waits for nothing.
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    keeper: &Keeper,
+    admission: &Arc<Admission>,
+) -> Option<Accepted> {
+    let edge = keeper.edge.load();
+    let ip = peer.ip().to_canonical();
+    match admission.enter(ip, edge.is_trusted(ip), &edge.limits) {
+        Ok(ticket) => Some(Accepted {
+            stream,
+            peer,
+            ticket,
+        }),
+        Err(flaw) => {
+            let words = keeper.refuse(flaw, ip, false);
+            let _ = (&stream).write(&words);
+            None
+        }
+    }
+}
+
+fn accept_one(socket: &OwnedFd) -> io::Result<(TcpStream, SocketAddr)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (stream, peer) = acceptfrom_with(socket, flags)?;
     let peer = peer
         .and_then(|peer| SocketAddr::try_from(peer).ok())
         .ok_or(Errno::CONNABORTED)?;
-    Ok(Accepted {
-        stream: TcpStream::from(stream),
-        peer,
-    })
+    Ok((TcpStream::from(stream), peer))
 }
 
 /// accept(2) also tells what went wrong with a connection that it would have returned: nothing is short of anything.
@@ -165,8 +195,8 @@ mod tests {
         assert!(listener.0.keepalive().unwrap());
         let _client = TcpStream::connect(listener.address().unwrap()).unwrap();
         listener.0.set_nonblocking(false).unwrap();
-        let accepted = accept_one(&OwnedFd::from(listener.0)).unwrap();
-        let socket = SockRef::from(&accepted.stream);
+        let (stream, _) = accept_one(&OwnedFd::from(listener.0)).unwrap();
+        let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
         assert_eq!(
             socket.tcp_keepalive_time().unwrap(),

@@ -5,9 +5,21 @@
 //! connections of its own; a [`conversation`] is a connection's life there, [`stream`] its socket as pingora drives it, over
 //! a [`transport`]; and [`connection`] is what the socket and the gateway both know.
 
+mod admission;
+mod alarm;
+mod body;
 pub mod connection;
 mod conversation;
+mod farewell;
+mod field;
+mod flaw;
+mod head;
+mod inbound;
+mod keeper;
 mod listen;
+mod outbound;
+mod pace;
+mod sample;
 mod stream;
 mod transport;
 mod worker;
@@ -26,6 +38,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Config;
 use super::gateway::Gateway;
+use admission::Admission;
+use keeper::Keeper;
 use listen::{Listener, accept};
 use worker::{Hands, Worker};
 
@@ -79,15 +93,24 @@ impl Door {
     /// request. A tunnel may last for as long as it likes: who cannot wait drops the thread that is in here. Blocks.
     pub fn run(self, stop: CancellationToken) -> io::Result<()> {
         let conf = Arc::new(pingora_conf());
+        let metrics = self.gateway.metrics();
+        let keeper = Arc::new(Keeper::new(self.gateway.edge(), metrics));
+        let admission = Arc::new(Admission::new(metrics.connections.clone()));
         let workers: io::Result<Vec<Worker>> = (0..self.threads)
-            .map(|place| Worker::start(place, &conf, self.gateway.clone(), stop.child_token()))
+            .map(|place| {
+                let (gateway, keeper) = (self.gateway.clone(), Arc::clone(&keeper));
+                Worker::start(place, &conf, gateway, keeper, stop.child_token())
+            })
             .collect();
         let mut workers = workers?;
         let hands = Hands::new(workers.iter().map(|w| w.hand.clone()).collect());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let loops = self.listeners.into_iter();
-            let done = try_join_all(loops.map(|l| accept(l, hands.clone(), stop.clone()))).await?;
+            let done = try_join_all(
+                loops.map(|l| accept(l, (&keeper, &admission), hands.clone(), stop.clone())),
+            )
+            .await?;
             for worker in &mut workers {
                 let _ = worker.is_stopping.wait_for(|is| *is).await;
             }

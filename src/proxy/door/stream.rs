@@ -1,14 +1,14 @@
 //! A client's socket as pingora drives it.
 //!
 //! Its own file, because every byte from and to a client passes here, before pingora has looked at it. Nothing is
-//! buffered on the way in: pingora reads a head and a body into buffers of its own, large enough for one call each. On
-//! the way out small writes are gathered, so that a head and the body after it leave in one call.
+//! buffered on the way in: pingora reads a head and a body into buffers of its own, large enough for one call each.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use pingora::http::ResponseHeader;
@@ -20,28 +20,36 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::alarm::Alarm;
 use super::connection::Connection;
+use super::farewell::Farewell;
+use super::flaw::Flaw;
+use super::inbound::{Deadlines, Inbound};
+use super::keeper::Keeper;
+use super::outbound::Outbound;
+use super::pace::{Pace, Verdict};
 use super::transport::Transport;
-
-/// Bytes that are gathered before they are written: a head with many fields, and a small body after it. A larger body
-/// is not copied: it leaves together with what was gathered, from where it is.
-const GATHER: usize = 4096;
-
-/// A head and a small body: gathered without the buffer having to grow.
-const USUAL: usize = 1024;
 
 #[derive(Debug)]
 pub struct Guarded {
     transport: Transport,
-    /// Written by pingora, not yet by us: `gathered[sent..]`. Without room while the connection rests.
-    gathered: Vec<u8>,
-    sent: usize,
+    keeper: Arc<Keeper>,
+    connection: Arc<Connection>,
+    inbound: Inbound,
+    outbound: Outbound,
+    /// For the client to send, and to take: set only while it is waited for.
+    read_alarm: Alarm,
+    write_alarm: Alarm,
+    taking: Pace,
+    /// What the client had acknowledged when the period of `taking` began.
+    taken: u64,
+    farewell: Option<Farewell>,
     proxy_digest: Arc<ProxyDigest>,
     socket_digest: Arc<SocketDigest>,
 }
 
 impl Guarded {
-    pub fn new(transport: Transport, connection: Arc<Connection>) -> Self {
+    pub fn new(transport: Transport, connection: Arc<Connection>, keeper: Arc<Keeper>) -> Self {
         let socket_digest = SocketDigest::from_raw_fd(transport.socket().as_raw_fd());
         // Known from accept: pingora would ask the kernel again for each request.
         let _ = socket_digest
@@ -49,12 +57,19 @@ impl Guarded {
             .set(Some(SocketAddr::Inet(connection.peer)));
         Self {
             transport,
-            gathered: Vec::new(),
-            sent: 0,
+            keeper,
+            inbound: Inbound::new(Instant::now()),
+            outbound: Outbound::default(),
+            read_alarm: Alarm::default(),
+            write_alarm: Alarm::default(),
+            taking: Pace::default(),
+            taken: 0,
+            farewell: None,
             proxy_digest: Arc::new(ProxyDigest::new(
                 Box::new(ResponseHeader::from(http::Response::new(()).into_parts().0)),
-                Some(Box::new(connection)),
+                Some(Box::new(Arc::clone(&connection))),
             )),
+            connection,
             socket_digest: Arc::new(socket_digest),
         }
     }
@@ -64,57 +79,134 @@ impl Guarded {
         self.transport.readable().await
     }
 
-    /// Gives back what only a request in progress needs.
+    /// Gives back what only a request in progress needs, and awaits the next head.
     pub fn rest(&mut self) {
-        if self.gathered.is_empty() {
-            self.gathered = Vec::new();
-        }
+        self.outbound.rest();
+        self.taking.reset();
+        self.inbound = Inbound::new(Instant::now());
     }
 
-    /// Writes what was gathered, and with it `more`; answers how much of `more`. `Ready(0)` only for an empty `more`.
-    fn poll_out(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
-        while self.sent < self.gathered.len() {
-            let waiting = self.gathered.len() - self.sent;
-            let rest = &self.gathered[self.sent..];
-            let transport = Pin::new(&mut self.transport);
-            let written = ready!(match more.is_empty() {
-                // The most frequent by far, and the kernel takes one slice at less cost than a list of them.
-                true => transport.poll_write(cx, rest),
-                false => {
-                    transport.poll_write_vectored(cx, &[IoSlice::new(rest), IoSlice::new(more)])
+    /// The next head begins: from now on, the whole of it has its deadline.
+    pub fn begin_head(&mut self, now: Instant) {
+        self.inbound = Inbound::new(now);
+    }
+
+    /// Whether bytes came after the request's end, so that no other may follow it.
+    pub fn has_more(&self) -> bool {
+        self.inbound.has_more
+    }
+
+    /// Ends the connection so that the client sees all that was sent.
+    pub async fn part(&mut self) {
+        std::future::poll_fn(|cx| self.poll_farewell(cx, Vec::new())).await;
+    }
+
+    fn poll_farewell(&mut self, cx: &mut Context<'_>, words: Vec<u8>) -> Poll<()> {
+        let farewell = self.farewell.get_or_insert_with(|| {
+            let mut all = self.outbound.take();
+            all.extend_from_slice(&words);
+            Farewell::new(all, self.keeper.edge.load().timeouts.drain_body)
+        });
+        farewell.poll(&mut self.transport, cx)
+    }
+
+    /// Breaks off what pingora is in the middle of: it hears of an error, and the gateway of the reason.
+    fn break_off(&mut self, flaw: Flaw) -> io::Error {
+        self.keeper.note(flaw, self.connection.ip, "");
+        self.connection.set_flaw(flaw);
+        io::Error::new(io::ErrorKind::TimedOut, flaw.as_str())
+    }
+
+    /// The client sends nothing. An error: it has had its time.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Flaw> {
+        let now = Instant::now();
+        let deadlines = Deadlines::of(&self.keeper.edge.load());
+        match self.inbound.wait(now, &deadlines) {
+            None => Poll::Pending,
+            Some(Err(flaw)) => Poll::Ready(flaw),
+            Some(Ok(at)) => {
+                // Early alarms are looked at again, so it is set anew only where it would come too late.
+                while self.read_alarm.poll(cx, at).is_ready() {
+                    match self.inbound.wait(Instant::now(), &deadlines) {
+                        Some(Err(flaw)) => return Poll::Ready(flaw),
+                        Some(Ok(_)) => {}
+                        None => return Poll::Pending,
+                    }
                 }
-            })?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                Poll::Pending
             }
-            self.sent += written.min(waiting);
-            if let Some(of_more @ 1..) = written.checked_sub(waiting) {
-                self.clear();
-                return Poll::Ready(Ok(of_more));
-            }
-        }
-        self.clear();
-        match more.is_empty() {
-            true => Poll::Ready(Ok(0)),
-            false => Pin::new(&mut self.transport).poll_write(cx, more),
         }
     }
 
-    fn clear(&mut self) {
-        self.gathered.clear();
-        self.sent = 0;
+    /// The client takes nothing. An error: it has had its time.
+    fn poll_taking(&mut self, cx: &mut Context<'_>) -> Poll<Flaw> {
+        let edge = self.keeper.edge.load();
+        let (period, rate) = match self.connection.is_tunnel() {
+            true => (edge.timeouts.tunnel_idle, 0),
+            false => (edge.timeouts.write, edge.limits.min_rate),
+        };
+        let now = Instant::now();
+        if self.taking.begin(now) {
+            self.taken = self.acknowledged();
+        }
+        loop {
+            let now = Instant::now();
+            // What the kernel holds for the client is not with the client, and it lets us write again only when a third
+            // of that is gone: only what the client acknowledged counts. Asked only when the period is over.
+            let moved = match self.taking.is_due(now, period) {
+                true => self.acknowledged().saturating_sub(self.taken),
+                false => 0,
+            };
+            match self.taking.judge_total(now, period, rate, moved) {
+                Verdict::TooSlow => return Poll::Ready(Flaw::SlowReader),
+                Verdict::Wait(at) => {
+                    if moved > 0 {
+                        self.taken += moved;
+                    }
+                    if self.write_alarm.poll(cx, at).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
     }
 
-    /// Takes `bytes` for later, if there is room.
-    fn gather(&mut self, bytes: &[u8]) -> bool {
-        let fits = self.gathered.len() + bytes.len() <= GATHER;
-        if fits {
-            if self.gathered.capacity() == 0 {
-                self.gathered.reserve(USUAL);
+    fn acknowledged(&self) -> u64 {
+        self.socket_digest
+            .tcp_info()
+            .map_or(0, |info| info.tcpi_bytes_acked)
+    }
+
+    /// Writes, and looks at the time where the client does not take it.
+    fn poll_out(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
+        match self.outbound.poll_out(&mut self.transport, cx, more) {
+            Poll::Ready(written) => {
+                if self.taking.is_waiting() {
+                    self.taking.end(Instant::now(), 0);
+                }
+                Poll::Ready(written)
             }
-            self.gathered.extend_from_slice(bytes);
+            Poll::Pending => {
+                let flaw = ready!(self.poll_taking(cx));
+                Poll::Ready(Err(self.break_off(flaw)))
+            }
         }
-        fits
+    }
+
+    /// After the request's end: whether the client has gone. What it sends stays where it is.
+    fn poll_after(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.inbound.has_more {
+            // Whether it is gone shows when the answer is written.
+            return Poll::Pending;
+        }
+        match ready!(self.transport.poll_ahead(cx))? {
+            0 => Poll::Ready(Ok(())),
+            _ => {
+                self.inbound.has_more = true;
+                self.connection.set_more();
+                Poll::Pending
+            }
+        }
     }
 }
 
@@ -124,7 +216,59 @@ impl AsyncRead for Guarded {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_read(cx, buffer)
+        let this = &mut *self;
+        if this.farewell.is_some() || this.connection.flaw().is_some() {
+            // Broken off: whoever reads on waits for the end of it.
+            return this.poll_farewell(cx, Vec::new()).map(Ok);
+        }
+        if this.inbound.is_done() {
+            match this.connection.is_tunnel() {
+                true => this.inbound.begin_tunnel(Instant::now()),
+                false => return this.poll_after(cx),
+            }
+        }
+        let before = buffer.filled().len();
+        let flaw = match Pin::new(&mut this.transport).poll_read(cx, buffer) {
+            Poll::Pending => ready!(this.poll_patience(cx)),
+            Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+            Poll::Ready(Ok(())) => {
+                let new = &buffer.filled()[before..];
+                if new.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                this.inbound
+                    .moved(Instant::now, new.len(), buffer.remaining() > 0);
+                let was_head = this.inbound.is_head();
+                let is_head = was_head && new.starts_with(b"HEAD ");
+                let taken = this.inbound.take(new, &this.keeper.edge.load().limits);
+                match taken {
+                    Ok(taken) => {
+                        if this.inbound.has_more {
+                            this.connection.set_more();
+                        }
+                        buffer.set_filled(before + taken);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Err(flaw) => {
+                        buffer.set_filled(before);
+                        if was_head {
+                            // Nobody else has seen it yet: it is answered from here.
+                            let words = this.keeper.refuse(flaw, this.connection.ip, is_head);
+                            return this.poll_farewell(cx, words).map(Ok);
+                        }
+                        flaw
+                    }
+                }
+            }
+        };
+        if this.inbound.is_head() {
+            let words = match this.inbound.has_begun() {
+                true => this.keeper.refuse(flaw, this.connection.ip, false),
+                false => Vec::new(),
+            };
+            return this.poll_farewell(cx, words).map(Ok);
+        }
+        Poll::Ready(Err(this.break_off(flaw)))
     }
 }
 
@@ -134,7 +278,7 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.gather(bytes) {
+        match self.outbound.gather(bytes) {
             true => Poll::Ready(Ok(bytes.len())),
             false => self.poll_out(cx, bytes),
         }
@@ -149,7 +293,7 @@ impl AsyncWrite for Guarded {
         // one goes out with them, and pingora asks again for the rest.
         let mut taken = 0;
         for slice in slices {
-            if !self.gather(slice) {
+            if !self.outbound.gather(slice) {
                 return match self.poll_out(cx, slice) {
                     Poll::Ready(Ok(written)) => Poll::Ready(Ok(taken + written)),
                     // What was taken is taken.
@@ -172,6 +316,9 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.inbound.has_more || self.farewell.is_some() {
+            return self.poll_farewell(cx, Vec::new()).map(Ok);
+        }
         ready!(self.poll_out(cx, &[]))?;
         Pin::new(&mut self.transport).poll_shutdown(cx)
     }
@@ -180,12 +327,7 @@ impl AsyncWrite for Guarded {
 impl Drop for Guarded {
     /// What pingora wrote and did not flush before it let go: as much as the kernel takes, for nobody can wait here.
     fn drop(&mut self) {
-        while let Some(rest @ [_, ..]) = self.gathered.get(self.sent..) {
-            match self.transport.try_write(rest) {
-                Ok(written @ 1..) => self.sent += written,
-                _ => return,
-            }
-        }
+        self.outbound.try_out(&self.transport);
     }
 }
 

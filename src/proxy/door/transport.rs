@@ -31,6 +31,14 @@ impl Transport {
         }
     }
 
+    /// How many of the next bytes there are, one at most, without reading them; 0 is the end.
+    pub fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut byte = [0];
+        match self {
+            Self::Tcp(stream) => stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)),
+        }
+    }
+
     /// The protocol that the handshake chose. `None`: there was none, and HTTP/1 is spoken.
     pub fn alpn(&self) -> Option<ALPN> {
         match self {

@@ -17,7 +17,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::Ticket;
 use super::conversation::Service;
+use super::keeper::Keeper;
 use crate::proxy::gateway::Gateway;
 
 /// Accepted connections that a worker has not looked at. It looks at all of them each time it gets to them.
@@ -27,6 +29,7 @@ const WAITING: usize = 1024;
 pub struct Accepted {
     pub stream: TcpStream,
     pub peer: SocketAddr,
+    pub ticket: Ticket,
 }
 
 pub struct Worker {
@@ -87,6 +90,7 @@ impl Worker {
         place: usize,
         conf: &Arc<ServerConf>,
         gateway: Gateway,
+        keeper: Arc<Keeper>,
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let (to, connections) = mpsc::channel(WAITING);
@@ -101,7 +105,14 @@ impl Worker {
         let thread = thread::Builder::new()
             .name(format!("proxy-{place}"))
             .spawn(move || {
-                runtime.block_on(serve(conf, gateway, connections, load, stop, stopping));
+                runtime.block_on(serve(
+                    conf,
+                    (gateway, keeper),
+                    connections,
+                    load,
+                    stop,
+                    stopping,
+                ));
             })?;
         Ok(Self {
             hand,
@@ -113,20 +124,19 @@ impl Worker {
 
 async fn serve(
     conf: Arc<ServerConf>,
-    gateway: Gateway,
+    (gateway, keeper): (Gateway, Arc<Keeper>),
     mut connections: mpsc::Receiver<Accepted>,
     load: Arc<AtomicUsize>,
     stop: CancellationToken,
     stopping: watch::Sender<bool>,
 ) {
-    let edge = gateway.edge();
     // Made here: pingora's pool of upstream connections belongs to the runtime in which it is used.
     let proxy = Arc::new(http_proxy(&conf, gateway));
     // Bound: the connections that were accepted, one task each. They end by `stop` or with their request.
     let open = TaskTracker::new();
     let service = Arc::new(Service {
         proxy,
-        edge,
+        keeper,
         is_stopping: stopping.subscribe(),
         stop: stop.clone(),
     });
@@ -147,7 +157,7 @@ async fn serve(
                 let service = Arc::clone(&service);
                 let peer = accepted.peer;
                 open.spawn(async move {
-                    let _held = held;
+                    let _held = (held, accepted.ticket);
                     service.converse(stream, peer).await;
                 });
             }

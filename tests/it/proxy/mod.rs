@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::support::process::{Ficus, Setup, eventually};
 
+mod answers;
 mod corpus;
 mod cors;
 mod door;
@@ -25,7 +26,9 @@ mod refusals;
 mod resilience;
 mod retries;
 mod shared_limits;
+mod slow;
 mod streaming;
+mod strict;
 mod transparency;
 mod upgrades;
 mod upstreams;

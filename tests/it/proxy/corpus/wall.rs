@@ -175,6 +175,15 @@ async fn two_tenants(database: &Database, legacy: &Origin, modern: &Origin) -> F
     listening(Setup::new(database.url(), &config)).await
 }
 
+/// Whether the true host is a tenant's, and the target one that the route knows.
+fn is_known(name: &str) -> bool {
+    let form = name.split(", ").nth(1).unwrap_or_default();
+    matches!(
+        form,
+        "plain" | "port" | "upper case" | "trailing dot" | "absolute" | "query"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_gets_through_the_wall_between_tenants() {
     let database = Database::new().await;
@@ -214,7 +223,7 @@ async fn no_request_gets_through_the_wall_between_tenants() {
             let id: &[u8] = if *own == "acme" { b"1" } else { b"2" };
             // A host of no tenant is nobody's, and nobody is served by legacy.
             let is_own = tenant == [id] && side == *own;
-            let is_nobodys = tenant.is_empty() && side == "acme";
+            let is_nobodys = tenant.is_empty() && side == "acme" && !is_known(&case.name);
             if !(is_own || is_nobodys) {
                 faults.push(format!("{}: {tenant:?} at the side of {side}", case.name));
             }

@@ -1,0 +1,109 @@
+//! `ficus apikey`: create, list, revoke.
+//!
+//! Its own file: one a noun.
+
+use std::process::ExitCode;
+
+use axum::http::Method;
+use chrono::{DateTime, Utc};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Client;
+use super::backend::encode;
+use super::exit::Failure;
+use super::output::or_dash;
+use crate::control::Page;
+use crate::ids::TenantRef;
+use crate::rollout::ApiKey;
+
+const ROUTE: &str = "/api/v1/api-keys";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a key of a tenant; it is shown this once
+    #[command(after_help = "Examples:
+  ficus apikey create nightly-import --tenant acme
+  ficus apikey create partner --tenant 2 --expires 2027-01-01T00:00:00Z")]
+    Create {
+        /// Who will use it; it stands in the audit
+        name: String,
+        /// Whose requests it names: an id or a slug
+        #[arg(long)]
+        tenant: TenantRef,
+        /// When it ends (RFC 3339); without it, when it is revoked
+        #[arg(long, value_name = "TIME")]
+        expires: Option<DateTime<Utc>>,
+    },
+    /// List keys, without their text
+    #[command(after_help = "Example:\n  ficus apikey list")]
+    List,
+    /// Make a key worthless, within cache_ttl of its resolver
+    #[command(after_help = "Example:\n  ficus apikey revoke partner")]
+    Revoke { name: String },
+}
+
+pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Create {
+            name,
+            tenant,
+            expires,
+        } => {
+            let body = json!({ "name": name, "tenant": tenant, "expires_at": expires });
+            create(client, &body).await
+        }
+        Command::List => list(client).await,
+        Command::Revoke { name } => revoke(client, &name).await,
+    }
+}
+
+async fn create(client: &Client<'_>, body: &Value) -> Result<ExitCode, Failure> {
+    let made: Value = client.backend.call(Method::POST, ROUTE, Some(body)).await?;
+    client.output.data(&made, |made| {
+        format!("{}\n", made["key"].as_str().unwrap_or_default())
+    })?;
+    client
+        .output
+        .say("keep it now: it is shown this once, and stored only as a hash");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
+    let page: Page<ApiKey> = client.backend.get(ROUTE).await?;
+    client.output.data(&page, |page| {
+        let shown = |at: DateTime<Utc>| at.format("%F %T").to_string();
+        let row = |it: &ApiKey| {
+            vec![
+                it.name.clone(),
+                it.tenant_id.to_string(),
+                shown(it.created_at),
+                or_dash(it.expires_at.map(shown)),
+                or_dash(it.revoked_at.map(shown)),
+            ]
+        };
+        let titles = [
+            "NAME",
+            "TENANT",
+            "CREATED (UTC)",
+            "EXPIRES (UTC)",
+            "REVOKED (UTC)",
+        ];
+        client
+            .output
+            .table(&titles, &page.items.iter().map(row).collect::<Vec<_>>())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn revoke(client: &Client<'_>, name: &str) -> Result<ExitCode, Failure> {
+    let route = format!("{ROUTE}/{}", encode(name));
+    let answer: Value = client.backend.call(Method::DELETE, &route, None).await?;
+    client
+        .output
+        .data(&answer, |answer| match answer["changed"].as_u64() {
+            Some(0) => "no change: it was revoked already\n".to_owned(),
+            _ => "revoked\n".to_owned(),
+        })?;
+    Ok(ExitCode::SUCCESS)
+}
