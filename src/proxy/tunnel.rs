@@ -6,7 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,14 +15,20 @@ use pingora::prelude::*;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
+
+use super::upstream::keepalive;
 
 /// Opens them. Each is for one request, since pingora's pool tells connections apart by a descriptor that these have not.
 #[derive(Debug)]
 pub struct Tunnels {
     pub connect_timeout: Duration,
+    /// Between two reads of an answer, until it turns out to be the beginning of a tunnel. The door keeps the time from
+    /// then on (`proxy.timeouts.tunnel_idle`).
+    pub answer: Option<Duration>,
 }
 
 #[async_trait]
@@ -35,9 +41,20 @@ impl L4Connect for Tunnels {
         let stream = connected
             .or_err(ConnectTimedout, "connecting for a tunnel")?
             .or_err(ConnectError, "connecting for a tunnel")?;
+        // The longer a tunnel is silent, the less anybody else would notice that its other end is gone.
+        let times = keepalive();
+        let keepalive = TcpKeepalive::new()
+            .with_time(times.idle)
+            .with_interval(times.interval)
+            .with_retries(u32::try_from(times.count).unwrap_or(3));
+        SockRef::from(&stream)
+            .set_tcp_keepalive(&keepalive)
+            .or_err(ConnectError, "keeping a tunnel alive")?;
         let socket = Unhurried {
             stream,
             has_written: false,
+            answer: self.answer,
+            patience: None,
         };
         Ok(VirtualSocketStream::new(Box::new(socket)).into())
     }
@@ -48,13 +65,26 @@ impl L4Connect for Tunnels {
 struct Unhurried {
     stream: TcpStream,
     has_written: bool,
+    /// `None`: without a bound, or a tunnel by now.
+    answer: Option<Duration>,
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Unhurried {
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(answer) = self.answer else {
+            return Poll::Pending;
+        };
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(answer)));
+        ready!(patience.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl VirtualSocket for Unhurried {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
             VirtualSockOpt::NoDelay => self.stream.set_nodelay(true),
-            // A tunnel's ends keep it alive themselves, and the read timeout ends one that is silent.
             _ => Ok(()),
         }
     }
@@ -70,7 +100,15 @@ impl AsyncRead for Unhurried {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buffer) else {
+            return self.poll_patience(cx);
+        };
+        self.patience = None;
+        if buffer.filled()[before..].starts_with(b"HTTP/1.1 101 ") {
+            self.answer = None;
+        }
+        Poll::Ready(read)
     }
 }
 

@@ -90,6 +90,13 @@ impl Inbound {
         self.has_more = false;
     }
 
+    /// The tunnel is in use in the other direction.
+    pub fn touch(&mut self, now: impl FnOnce() -> Instant) {
+        if matches!(self.phase, Phase::Tunnel) {
+            self.since = now();
+        }
+    }
+
     /// Judges what came, and answers how much of it pingora may have.
     pub fn take(&mut self, new: &[u8], limits: &Limits) -> Result<usize, Flaw> {
         match &mut self.phase {

@@ -184,6 +184,7 @@ impl Guarded {
                 if self.taking.is_waiting() {
                     self.taking.end(Instant::now(), 0);
                 }
+                self.inbound.touch(Instant::now);
                 Poll::Ready(written)
             }
             Poll::Pending => {

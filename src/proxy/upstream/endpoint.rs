@@ -99,8 +99,11 @@ impl Endpoint {
         // Where the upstream refuses, the connection is of no use to anybody else.
         let mut peer = self.fresh_peer();
         peer.options.tcp_keepalive = None;
+        // A tunnel may be silent for longer than an answer: see `Tunnels`.
+        let answer = peer.options.read_timeout.take();
         peer.options.custom_l4 = Some(Arc::new(Tunnels {
             connect_timeout: self.connect_timeout,
+            answer,
         }));
         peer
     }

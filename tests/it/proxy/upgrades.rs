@@ -2,8 +2,8 @@
 //!
 //! Its own file, because here the order in time is the promise, and every wait is for a byte of the other side.
 
-use super::transparent;
 use super::wire::{FINE, Wire, in_time, origin};
+use super::{in_front_of, transparent};
 
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
      sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -44,17 +44,89 @@ async fn a_websocket_is_a_tunnel() {
 
 #[tokio::test]
 async fn many_handshakes_with_an_origin_that_answers_at_once_all_become_tunnels() {
+    // So many, because the fault that `tunnel.rs` stands around is a race.
+    let all = 10_000;
     let ficus = transparent(origin(echo).await).await;
-    for number in 0..300_u32 {
-        let mut client = Wire::connect(ficus.proxy).await;
-        client.send(HANDSHAKE).await;
-        let head = client.head().await.expect("an answer");
-        assert_eq!(head.status(), 101, "handshake {number}");
-        let said = number.to_be_bytes();
-        client.send(said).await;
-        let echoed = client.exactly(4).await;
-        assert_eq!(echoed.expect("an echo"), said, "handshake {number}");
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..16 {
+        let proxy = ficus.proxy;
+        clients.spawn(async move {
+            for number in (client..all).step_by(16) {
+                let mut client = Wire::connect(proxy).await;
+                client.send(HANDSHAKE).await;
+                let head = client.head().await.expect("an answer");
+                assert_eq!(head.status(), 101, "handshake {number}");
+                let said: [u8; 4] = u32::to_be_bytes(number);
+                client.send(said).await;
+                let echoed = client.exactly(4).await;
+                assert_eq!(echoed.expect("an echo"), said, "handshake {number}");
+            }
+        });
     }
+    clients.join_all().await;
+}
+
+#[tokio::test]
+async fn a_silent_tunnel_outlives_every_other_deadline_and_has_its_own() {
+    let more = "read_timeout = \"300ms\"\nwrite_timeout = \"300ms\"\n[proxy.timeouts]\nhead = \"300ms\"\n\
+                body_read = \"300ms\"\nwrite = \"300ms\"\nkeepalive = \"1s\"\ntunnel_idle = \"2s\"\n";
+    let ficus = in_front_of(origin(echo).await, more).await;
+    let mut client = Wire::connect(ficus.proxy).await;
+    client.send(HANDSHAKE).await;
+    assert_eq!(client.head().await.expect("an answer").status(), 101);
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    client.send("!").await;
+    assert_eq!(client.exactly(1).await.expect("an echo"), b"!");
+    let begun = std::time::Instant::now();
+    client.rest().await;
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(1900));
+    assert!(ficus.log().contains("idle-tunnel"));
+}
+
+#[tokio::test]
+async fn an_upstream_that_never_answers_a_handshake_is_given_up() {
+    let legacy = origin(|mut wire| async move {
+        wire.rest().await;
+    });
+    let ficus = in_front_of(legacy.await, "read_timeout = \"300ms\"\n").await;
+    let answer = super::wire::ask(ficus.proxy, HANDSHAKE).await;
+    assert!([502, 504].contains(&answer.head.status()));
+}
+
+#[tokio::test]
+async fn a_client_that_is_told_nothing_sends_its_body_in_the_end() {
+    let legacy = origin(|mut wire| async move {
+        while wire.request().await.is_ok() {
+            wire.send(FINE).await;
+        }
+    });
+    let ficus = transparent(legacy.await).await;
+    let mut client = Wire::connect(ficus.proxy).await;
+    client
+        .send("PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
+        .await;
+    client.send("body").await;
+    assert_eq!(client.answer().await.text(), "fine");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_has_gone_and_its_upstream_is_let_go() {
+    let (left, mut gone) = tokio::sync::mpsc::unbounded_channel();
+    let legacy = origin(move |mut wire| {
+        let left = left.clone();
+        async move {
+            wire.request().await.expect("a request");
+            wire.rest().await;
+            left.send(()).expect("told");
+        }
+    });
+    let ficus = transparent(legacy.await).await;
+    let mut client = Wire::connect(ficus.proxy).await;
+    client.send(super::wire::get("/", "")).await;
+    tokio::io::AsyncWriteExt::shutdown(&mut client.stream)
+        .await
+        .expect("half closed");
+    in_time(gone.recv()).await.expect("the origin is let go");
 }
 
 #[tokio::test]
