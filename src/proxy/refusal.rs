@@ -113,9 +113,9 @@ impl Refusal {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadHost | Self::BadRequest => 400,
-            Self::MethodRefused => 405,
             Self::Unauthenticated | Self::InvalidToken => 401,
             Self::OriginNotAllowed | Self::TierNotAllowed | Self::OtherTenant => 403,
+            Self::MethodRefused => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UriTooLong => 414,
@@ -126,8 +126,8 @@ impl Refusal {
             Self::Unreachable | Self::BadAnswer => 502,
             Self::CodingRefused => 501,
             Self::NotReady
-            | Self::Crowded
             | Self::Unjudged
+            | Self::Crowded
             | Self::NoUpstream
             | Self::BreakerOpen
             | Self::UpstreamBusy
