@@ -14,9 +14,12 @@ static RUNTIME: LazyLock<Runtime> =
 
 static CHAIN: LazyLock<Chain> = LazyLock::new(|| {
     let config = Config::parse(include_str!("chain.toml"), std::iter::empty()).expect("chain.toml");
-    Chain::new(&config.tenant, RUNTIME.handle(), |_| {
-        Ok(Arc::new(|_| Box::pin(async { Ok(None) })))
-    })
+    Chain::new(
+        &config.tenant,
+        RUNTIME.handle(),
+        &ficus::identity::jwt::Keyrings::default(),
+        |_| Ok(Arc::new(|_| Box::pin(async { Ok(None) }))),
+    )
     .expect("a chain")
 });
 
@@ -40,6 +43,8 @@ fuzz_target!(|head: &str| {
     let facts = |peer_trusted| Facts {
         headers: &headers,
         host: host.as_deref(),
+        target: "/",
+        sni: None,
         peer_trusted,
     };
     for trusted in [false, true] {

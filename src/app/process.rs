@@ -24,6 +24,7 @@ use crate::config::{Config, Watch};
 use crate::flags::store::Instance;
 use crate::flags::sync::Sync;
 use crate::flags::{Flags, Origin};
+use crate::identity::jwt::Keyrings;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::door::Door;
 use crate::proxy::explain::Explainer;
@@ -104,6 +105,7 @@ impl Process {
             runtime: runtime.handle().clone(),
             metrics: Arc::clone(&metrics),
             tracer: tracer.clone(),
+            keyrings: Keyrings::default(),
             limiter: Arc::new(
                 Limiter::new(&config.proxy.rate_limit, runtime.handle(), &metrics)
                     .map_err(anyhow::Error::msg)?,

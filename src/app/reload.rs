@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Watch, needs_restart};
 use crate::flags::Effect;
-use crate::identity::{Chain, store};
+use crate::identity::{Chain, jwt::Keyrings, store};
 use crate::proxy::{edge::Edge, limits::Limiter};
 use crate::rollout::{self, Author, Source as ChangeSource, Terms};
 use crate::telemetry::traces::Tracer;
@@ -30,6 +30,8 @@ pub(super) struct EdgeBuilder {
     pub(super) runtime: Handle,
     pub(super) metrics: Arc<Metrics>,
     pub(super) tracer: Option<Tracer>,
+    /// What has been fetched outlives a reload.
+    pub(super) keyrings: Keyrings,
     /// One for the life of the process, so that a reload gives nobody a fresh limit.
     pub(super) limiter: Arc<Limiter>,
 }
@@ -38,7 +40,7 @@ impl EdgeBuilder {
     /// `before`: the edge that this one is to replace.
     pub(super) fn build(&self, config: &Config, before: Option<&Edge>) -> anyhow::Result<Edge> {
         let lookup = |resolver: &_| store::lookup(resolver, &config.database.url, &self.runtime);
-        let chain = Chain::new(&config.tenant, &self.runtime, lookup)?;
+        let chain = Chain::new(&config.tenant, &self.runtime, &self.keyrings, lookup)?;
         let limiter = Arc::clone(&self.limiter);
         Ok(Edge::build(
             &config.proxy,

@@ -110,6 +110,20 @@ pub fn collector_url(text: &str) -> Result<String, String> {
     })
 }
 
+/// A URL that is asked for keys, as it is.
+pub fn key_url(text: &str) -> Result<String, String> {
+    let uri = text
+        .parse::<http::Uri>()
+        .ok()
+        .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    match uri {
+        Some(_) if !text.contains(['@', '#']) => Ok(text.to_owned()),
+        _ => Err(
+            r#"expected a URL such as "https://id.example.com/.well-known/jwks.json""#.to_owned(),
+        ),
+    }
+}
+
 /// A URL that a PostgreSQL client takes. Only its form: what it leads to, `ficus check` tries.
 pub fn database_url(text: &str) -> Result<(), String> {
     let rest = text
@@ -253,7 +267,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_an_address_panic(text in ".{0,40}") {
-            let _ = (origin(&text), network(&text), host(&text), tenant_host(&text), public_url(&text));
+            let _ = (origin(&text), network(&text), host(&text), tenant_host(&text), public_url(&text), key_url(&text));
         }
     }
 }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::fault::Fault;
+use crate::identity::Resolver;
 use crate::proxy::Route;
+use crate::proxy::policy::auth::Auth;
 
 /// Two listeners on one address. Port 0 takes any free port and clashes with nothing.
 pub fn clashing_listeners(listeners: &[(String, SocketAddr)]) -> Vec<Fault> {
@@ -82,6 +84,26 @@ pub fn conflicting_routes(routes: &[Option<Route>]) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// Routes that ask for a proof where no resolver takes one: every request would be refused.
+pub fn unprovable_routes(routes: &[Option<Route>], resolvers: &[Resolver]) -> Vec<Fault> {
+    if resolvers.iter().any(Resolver::proves) {
+        return Vec::new();
+    }
+    let asks = |route: &Route| matches!(route.policy.auth, Auth::Required { .. });
+    let asking = routes
+        .iter()
+        .enumerate()
+        .filter(|(_, route)| route.as_ref().is_some_and(asks));
+    asking
+        .map(|(index, _)| {
+            Fault::new(
+                format!("route[{index}].auth"),
+                "is \"required\", and no [[tenant]] takes a proof, such as resolver = \"jwt\": every request would get 401",
+            )
+        })
+        .collect()
 }
 
 fn conflict_fault(paths: &[&str], index: usize, rival: usize) -> Fault {

@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod fault;
+mod jwt;
 mod layers;
 mod lookups;
 mod outside;
@@ -274,6 +275,11 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
     let across = check::clashing_listeners(&listeners).into_iter();
     across
         .chain(check::conflicting_routes(&proxy.routes))
+        .chain(
+            tenant
+                .iter()
+                .flat_map(|resolvers| check::unprovable_routes(&proxy.routes, resolvers)),
+        )
         .for_each(|fault| reader.add(fault));
 
     Some(Config {

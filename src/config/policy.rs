@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::{address, value};
+use crate::identity::User;
 use crate::proxy::cors::{Cors, Headers, OriginPattern};
 use crate::proxy::limits;
 use crate::proxy::limits::client::By;
 use crate::proxy::limits::rule::{Quota, RateLimit};
 use crate::proxy::limits::shared::Sharing;
 use crate::proxy::policy::RoutePolicy;
+use crate::proxy::policy::auth::Auth;
 use crate::secret::Secret;
 
 /// Firefox takes no longer word than this, Chromium not even that.
@@ -30,10 +32,41 @@ pub fn read(section: &mut Section<'_, '_>) -> Option<RoutePolicy> {
         Some(section) => read_cors(section).map(Some),
     };
     let rate_limit = read_rate_limit(section);
+    let auth = read_auth(section);
     Some(RoutePolicy {
         body_bytes: body_bytes?,
         cors: cors?,
         rate_limit: rate_limit?,
+        auth: auth?,
+    })
+}
+
+fn read_auth(section: &mut Section<'_, '_>) -> Option<Auth> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Word {
+        None,
+        Optional,
+        Required,
+    }
+    let words = [
+        ("none", Word::None),
+        ("optional", Word::Optional),
+        ("required", Word::Required),
+    ];
+    let word = section.word("auth", &words);
+    let tiers = section.list("tiers", |text| match User::new("0", Some(text)) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("expected a tier of 1 to 255 visible ASCII characters".to_owned()),
+    });
+    let (word, tiers) = (word?, tiers?);
+    if word != Word::Required && !tiers.is_empty() {
+        section.fault("tiers", "are asked only where auth is \"required\"");
+        return None;
+    }
+    Some(match word {
+        Word::None => Auth::None,
+        Word::Optional => Auth::Optional,
+        Word::Required => Auth::Required { tiers },
     })
 }
 

@@ -3,7 +3,7 @@
 //! Its own file, because each resolver has keys of its own.
 
 use super::section::Section;
-use super::{address, lookups, value};
+use super::{address, jwt, lookups, value};
 use crate::identity::Resolver;
 
 #[derive(Clone, Copy)]
@@ -13,6 +13,7 @@ enum Kind {
     Path,
     Query,
     LaravelSession,
+    Jwt,
     Sanctum,
     ApiToken,
     ApiKey,
@@ -26,6 +27,7 @@ pub fn read(sections: Vec<Section<'_, '_>>) -> Option<Vec<Resolver>> {
 /// Checks `[defaults.tenant]`, which holds the defaults of every resolver's keys side by side.
 pub fn check_defaults(mut section: Section<'_, '_>) {
     lookups::check_defaults(&mut section);
+    jwt::read(&mut section);
     section.finish();
 }
 
@@ -36,6 +38,7 @@ fn read_resolver(mut section: Section<'_, '_>) -> Option<Resolver> {
         ("path", Kind::Path),
         ("query", Kind::Query),
         ("laravel_session", Kind::LaravelSession),
+        ("jwt", Kind::Jwt),
         ("sanctum", Kind::Sanctum),
         ("api_token", Kind::ApiToken),
         ("api_key", Kind::ApiKey),
@@ -54,6 +57,7 @@ fn read_resolver(mut section: Section<'_, '_>) -> Option<Resolver> {
         Kind::Query => section
             .text("parameter", value::parameter_name)
             .map(|parameter| Resolver::Query { parameter }),
+        Kind::Jwt => jwt::read(&mut section).map(|jwt| Resolver::Jwt(Box::new(jwt))),
         Kind::Sanctum => lookups::read_sanctum(&mut section).map(Resolver::Sanctum),
         Kind::ApiToken => lookups::read_api_token(&mut section).map(Resolver::ApiToken),
         Kind::ApiKey => lookups::read_api_key(&mut section).map(Resolver::ApiKey),

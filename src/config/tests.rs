@@ -181,7 +181,7 @@ fn the_documentation_has_every_key_that_is_read_and_no_other() {
         .result
         .unwrap_or_else(|faults| panic!("the examples are refused:\n{faults}"));
     assert_eq!(reading.asked, documented);
-    assert_eq!((config.tenant.len(), config.proxy.routes.len()), (8, 3));
+    assert_eq!((config.tenant.len(), config.proxy.routes.len()), (10, 3));
 }
 
 #[test]

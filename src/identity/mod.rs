@@ -2,7 +2,7 @@
 //!
 //! This file holds what the proxy sees of it: the facts that go in, the identity that comes out, and the
 //! `[[tenant]]` entries. How each proof is read stands in a file of its own: [`header`], [`host`], [`path`], [`query`],
-//! [`laravel`], [`token`]. Which of several proofs counts is [`chain::weigh`].
+//! [`laravel`], [`token`], [`jwt`]. Which of several proofs counts is [`chain::weigh`].
 //!
 //! A head is read without waiting ([`Chain::resolve_now`]). Only a proof that is not remembered, or whose
 //! answer is due to be asked again, needs its store, behind [`Chain::finish`].
@@ -18,6 +18,7 @@ pub mod answers;
 pub mod chain;
 pub mod header;
 pub mod host;
+pub mod jwt;
 pub mod key;
 pub mod laravel;
 pub mod named;
@@ -30,6 +31,7 @@ pub mod user;
 pub use chain::weigh::{Proof, Strength};
 pub use chain::{BadResolver, Chain, Pending, Resolution};
 pub use host::normalise_host;
+pub use jwt::Jwt;
 pub use key::Key;
 pub use named::Named;
 pub use path::normal_path;
@@ -49,12 +51,24 @@ pub enum Resolver {
     Query { parameter: String },
     /// Laravel's encrypted session cookie.
     LaravelSession(LaravelSession),
+    /// A token that an issuer signed.
+    Jwt(Box<Jwt>),
     /// Laravel Sanctum's personal access tokens.
     Sanctum(Sanctum),
     /// The token of Laravel's own `token` guard.
     ApiToken(ApiToken),
     /// A key in a header of its own.
     ApiKey(ApiKey),
+}
+
+impl Resolver {
+    /// Whether what it says is proven, and not only said: a route that asks for authentication needs one that is.
+    pub fn proves(&self) -> bool {
+        !matches!(
+            self,
+            Self::Header { .. } | Self::Host { .. } | Self::Path { .. } | Self::Query { .. }
+        )
+    }
 }
 
 /// How answers of a store are remembered.
@@ -191,10 +205,24 @@ pub enum Unresolved {
     Busy,
     /// A credential that is there and of a kind that this resolver does not read, such as another resolver's token.
     Unrecognised,
+    /// A token that is signed otherwise than the configuration says.
+    WrongAlgorithm,
+    /// A token of a key that the issuer does not serve.
+    UnknownKey,
+    /// A token that nobody of ours signed, or that was changed on the way.
+    BadSignature,
+    /// A token whose time is over.
+    Expired,
+    /// A token whose time has not come.
+    NotYetValid,
+    /// A genuine token that is not for us, or that names somebody who cannot be.
+    WrongClaims,
+    /// The issuer's keys have not been fetched yet.
+    KeysMissing,
 }
 
 impl Unresolved {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::NoProof,
         Self::Untrusted,
         Self::Ambiguous,
@@ -205,6 +233,13 @@ impl Unresolved {
         Self::LookupFailed,
         Self::Busy,
         Self::Unrecognised,
+        Self::WrongAlgorithm,
+        Self::UnknownKey,
+        Self::BadSignature,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WrongClaims,
+        Self::KeysMissing,
     ];
 
     /// The label in metrics and in the log.
@@ -220,11 +255,18 @@ impl Unresolved {
             Self::LookupFailed => "lookup_failed",
             Self::Busy => "busy",
             Self::Unrecognised => "unrecognised",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::UnknownKey => "unknown_key",
+            Self::BadSignature => "bad_signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongClaims => "wrong_claims",
+            Self::KeysMissing => "keys_missing",
         }
     }
 
     /// Nothing is said against the proof: it could not be judged now.
     pub fn is_passing(self) -> bool {
-        matches!(self, Self::LookupFailed | Self::Busy)
+        matches!(self, Self::LookupFailed | Self::Busy | Self::KeysMissing)
     }
 }

@@ -17,6 +17,7 @@ use super::in_flight::Places;
 use super::limits::rule::Allowance;
 use super::refusal::Refusal;
 use super::upstream::journey::Journey;
+use crate::identity::{Proof, User};
 use crate::telemetry::Metrics;
 use crate::telemetry::traces::Trace;
 
@@ -34,6 +35,9 @@ pub struct Context {
     pub(super) host: Option<String>,
     pub(super) tenant: Option<i64>,
     pub(super) identity: &'static str,
+    /// Whether somebody is authenticated, and by what.
+    pub(super) proof: Proof,
+    pub(super) user: Option<Arc<User>>,
     pub(super) revision: i64,
     pub(super) verdict: Option<Verdict>,
     /// The place of the route's policy.
@@ -70,6 +74,8 @@ impl Context {
             host: None,
             tenant: None,
             identity: "none",
+            proof: Proof::Absent,
+            user: None,
             revision: 0,
             verdict: None,
             policy: None,
@@ -125,6 +131,11 @@ impl Context {
             elapsed,
             tenant: self.tenant,
             identity: self.tenant.map(|_| self.identity),
+            auth: match self.proof {
+                Proof::Absent => None,
+                Proof::Held(source) => Some(source),
+                Proof::Refused(why) | Proof::Unjudged(why) => Some(why.as_str()),
+            },
             capability: verdict.map_or("none", |v| &self.edge.capability(v.capability).name),
             side: verdict.map(|v| self.journey.side(v).as_str()),
             reason: verdict.map_or_else(

@@ -10,9 +10,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 
 use super::edge::{Edge, Leads, Target, caller};
+use super::policy::auth::{Auth, is_one_tenant};
+use super::refusal::Refusal;
 use super::routes::normal_path;
 use crate::flags::{Caller, Flags, Reason, Snapshot};
-use crate::identity::{Facts, Identity, Named, Unresolved, normalise_host};
+use crate::identity::{Facts, Identity, Named, Proof, Strength, Unresolved, normalise_host};
 
 /// A request as an operator describes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,7 +30,7 @@ pub struct ExplainRequest {
 /// The whole chain of reasons, in the order in which they are asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Explanation {
-    /// `legacy` or `modern`.
+    /// `legacy` or `modern`; `none` where the route refuses the request.
     pub side: String,
     /// The upstream's name.
     pub upstream: String,
@@ -41,7 +43,7 @@ pub struct Explanation {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExplainStep {
-    /// `route`, `policy`, `tenant`, `local`, `override`, `flag`, `default`.
+    /// `route`, `policy`, `tenant`, `auth`, `local`, `override`, `flag`, `default`.
     pub step: String,
     pub outcome: String,
     /// True for the step that decided.
@@ -95,6 +97,14 @@ impl Explainer {
         };
         let caller = caller(snapshot, identity.as_ref().and_then(|i| i.tenant.as_ref()));
         let verdict = edge.decide(leads, Some(snapshot), caller);
+        let auth = policy.map(|place| &edge.policy(place).auth);
+        let judged = match (auth, &identity) {
+            (Some(auth), Some(identity)) => auth.judge(identity, || {
+                let weaker = edge.chain.weaker(identity.strength, &facts);
+                is_one_tenant(Some(snapshot), identity.tenant.as_ref(), weaker)
+            }),
+            _ => Ok(()),
+        };
         let reason = verdict.decision.reason;
 
         let mut steps = vec![route_step(&edge, target, &method, uri.path(), reason)];
@@ -110,6 +120,19 @@ impl Explainer {
                 tenant_outcome(identity, caller, matches!(target, Target::Capability(_))),
                 matches!(reason, Reason::NoTenant | Reason::UnknownTenant),
             ));
+        }
+        if let (Some(demand), Some(identity)) = (auth.and_then(Auth::describe), &identity) {
+            let outcome = auth_outcome(&demand, identity, judged);
+            steps.push(step("auth", outcome, judged.is_err()));
+        }
+        if let Err(refusal) = judged {
+            return Ok(Explanation {
+                side: "none".to_owned(),
+                upstream: "none".to_owned(),
+                reason: refusal.as_str().to_owned(),
+                revision: snapshot.revision.0,
+                steps,
+            });
         }
         if let Target::Capability(place) = target {
             steps.extend(flag_steps(
@@ -189,10 +212,15 @@ fn tenant_outcome(identity: &Identity<'_>, caller: Caller<'_>, decides: bool) ->
             format!(" (refused on the way: {})", why.as_str())
         });
     let named = match (&identity.tenant, caller) {
-        (Some(_), Caller::Tenant(t)) => match &t.slug {
-            Some(slug) => format!("{} says tenant {} ({slug})", identity.source, t.id),
-            None => format!("{} says tenant {}", identity.source, t.id),
-        },
+        (Some(_), Caller::Tenant(t)) => {
+            let slug = t.slug.as_ref();
+            let slug = slug.map_or(String::new(), |slug| format!(" ({slug})"));
+            let proven = match identity.strength {
+                Strength::Proven => "proven",
+                _ => "not proven",
+            };
+            format!("{} says tenant {}{slug}, {proven}", identity.source, t.id)
+        }
         (Some(Named::Id(id)), _) => format!(
             "{} says tenant {id}, which has no row{legacy}",
             identity.source
@@ -204,6 +232,26 @@ fn tenant_outcome(identity: &Identity<'_>, caller: Caller<'_>, decides: bool) ->
         (None, _) => format!("no resolver names a tenant{legacy}"),
     };
     named + &refused
+}
+
+fn auth_outcome(demand: &str, identity: &Identity<'_>, judged: Result<(), Refusal>) -> String {
+    let shown = match (identity.proof, identity.user.as_deref()) {
+        (Proof::Absent, _) => "no proof is shown".to_owned(),
+        (Proof::Refused(why), _) => format!("the proof is refused ({})", why.as_str()),
+        (Proof::Unjudged(why), _) => format!("the proof cannot be judged ({})", why.as_str()),
+        (Proof::Held(source), None) => format!("{source} holds and names no user"),
+        (Proof::Held(source), Some(user)) => match user.tier() {
+            Some(tier) => format!("{source} holds, user {} of tier {tier}", user.id()),
+            None => format!("{source} holds, user {}", user.id()),
+        },
+    };
+    match judged {
+        Ok(()) => format!("{demand}: {shown}"),
+        Err(refusal) => {
+            let (status, label) = (refusal.status(), refusal.as_str());
+            format!("{demand}: {shown}: {status} {label}")
+        }
+    }
 }
 
 /// Overrides are asked before the tenant matters; they are listed after it, as people think.

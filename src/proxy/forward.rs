@@ -14,6 +14,7 @@ use super::headers::{
     X_REQUEST_ID, fresh_trace, is_ours, is_reserved, is_traceparent, trace_of, traceparent,
 };
 use super::trace::{TRACEPARENT, TRACESTATE};
+use crate::identity::{Proof, User};
 
 // Statics and not constants: what is put into a head refers to them.
 static HOST: HeaderName = header::HOST;
@@ -23,6 +24,8 @@ static X_FICUS_REVISION: HeaderName = HeaderName::from_static("x-ficus-revision"
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+static X_USER_TIER: HeaderName = HeaderName::from_static("x-user-tier");
 
 /// What is put in at most; see [`dress`].
 const FIELDS: usize = 12;
@@ -41,6 +44,9 @@ fn fill(fields: &mut dyn Fields, session: &Session, ctx: &Context) -> Result<()>
     };
     if let Some(tenant) = ctx.tenant {
         fields.put(&X_FICUS_TENANT, HeaderValue::from(tenant))?;
+    }
+    if let Proof::Held(_) = ctx.proof {
+        name_user(fields, ctx.user.as_deref())?;
     }
     if let Some(verdict) = ctx.verdict {
         let capability = ctx.edge.capability(verdict.capability);
@@ -87,6 +93,19 @@ fn strip(fields: &mut dyn Fields, taken: fn(&str) -> bool) -> Left {
         fields.remove(name);
     }
     left
+}
+
+/// Whom the proof names, whole: what a trusted peer says of somebody is not put beside it.
+fn name_user(fields: &mut dyn Fields, user: Option<&User>) -> Result<()> {
+    match user {
+        Some(user) => fields.put(&X_USER_ID, user.id_header().clone())?,
+        None => fields.remove(&X_USER_ID),
+    }
+    match user.and_then(User::tier_header) {
+        Some(tier) => fields.put(&X_USER_TIER, tier.clone())?,
+        None => fields.remove(&X_USER_TIER),
+    }
+    Ok(())
 }
 
 /// Who the client is, in the words that every application server reads. A trusted peer's chain is gone on with.

@@ -27,7 +27,8 @@ use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_ids, is_request_id};
 use super::limits::client::Known;
 use super::policy::apply::{
-    answer_preflight, check_length, check_origin, dress as dress_answer, find_route, take, take_for,
+    admit, answer_preflight, check_length, check_origin, dress as dress_answer, find_route, take,
+    take_for,
 };
 use super::refusal::{Refusal, answered, refuse};
 use super::trace;
@@ -160,7 +161,7 @@ impl Gateway {
             if let Some(why) = identity.why {
                 self.unresolved[why as usize].inc();
             }
-            ctx.identity = identity.source;
+            admit(&self.flags, ctx, &identity, &facts)?;
             Some(identity)
         } else {
             None

@@ -22,6 +22,15 @@ pub enum Refusal {
     BodyTooLarge,
     /// A page of this origin may not ask here.
     OriginNotAllowed,
+    /// The route asks for a proof, and none is shown.
+    Unauthenticated,
+    /// A proof is shown, and does not hold.
+    InvalidToken,
+    TierNotAllowed,
+    /// Authenticated for one tenant, and asks for another.
+    OtherTenant,
+    /// A proof is shown that cannot be judged now.
+    Unjudged,
     RateLimited,
     BadRequest,
     Misdirected,
@@ -44,12 +53,17 @@ pub enum Refusal {
 
 impl Refusal {
     /// In the order of their declaration: `ALL[r as usize]` is `r`.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::BadHost,
         Self::UriTooLong,
         Self::HeadTooLarge,
         Self::BodyTooLarge,
         Self::OriginNotAllowed,
+        Self::Unauthenticated,
+        Self::InvalidToken,
+        Self::TierNotAllowed,
+        Self::OtherTenant,
+        Self::Unjudged,
         Self::RateLimited,
         Self::BadRequest,
         Self::Misdirected,
@@ -99,8 +113,9 @@ impl Refusal {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadHost | Self::BadRequest => 400,
+            Self::Unauthenticated | Self::InvalidToken => 401,
+            Self::OriginNotAllowed | Self::TierNotAllowed | Self::OtherTenant => 403,
             Self::MethodRefused => 405,
-            Self::OriginNotAllowed => 403,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UriTooLong => 414,
@@ -111,6 +126,7 @@ impl Refusal {
             Self::Unreachable | Self::BadAnswer => 502,
             Self::CodingRefused => 501,
             Self::NotReady
+            | Self::Unjudged
             | Self::Crowded
             | Self::NoUpstream
             | Self::BreakerOpen
@@ -130,6 +146,11 @@ impl Refusal {
             Self::HeadTooLarge => "head-too-large",
             Self::BodyTooLarge => "body-too-large",
             Self::OriginNotAllowed => "origin-not-allowed",
+            Self::Unauthenticated => "unauthenticated",
+            Self::InvalidToken => "invalid-token",
+            Self::TierNotAllowed => "tier-not-allowed",
+            Self::OtherTenant => "other-tenant",
+            Self::Unjudged => "identity-unavailable",
             Self::RateLimited => "rate-limited",
             Self::BadRequest => "bad-request",
             Self::Misdirected => "misdirected",
@@ -158,6 +179,11 @@ impl Refusal {
             Self::HeadTooLarge => "The request's header fields are too many or too large",
             Self::BodyTooLarge => "The request's body is too large",
             Self::OriginNotAllowed => "Pages of this origin may not ask here",
+            Self::Unauthenticated => "Authentication is required",
+            Self::InvalidToken => "The credentials do not hold",
+            Self::TierNotAllowed => "The user's tier does not include this",
+            Self::OtherTenant => "The credentials are another tenant's",
+            Self::Unjudged => "The credentials cannot be judged now",
             Self::RateLimited => "Too many requests",
             Self::BadRequest => "The request cannot be understood",
             Self::Misdirected => "The request is for another host than its connection",
@@ -181,13 +207,31 @@ impl Refusal {
 
     /// Whether the client did nothing wrong with its connection, and may go on with it where no body is left to be read.
     const fn keeps_connection(self) -> bool {
-        matches!(self, Self::OriginNotAllowed | Self::RateLimited)
+        matches!(
+            self,
+            Self::OriginNotAllowed
+                | Self::Unauthenticated
+                | Self::InvalidToken
+                | Self::TierNotAllowed
+                | Self::OtherTenant
+                | Self::Unjudged
+                | Self::RateLimited
+        )
+    }
+
+    /// How to authenticate (RFC 6750, 3): the error is told only to who has tried.
+    const fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::Unauthenticated => Some("Bearer"),
+            Self::InvalidToken => Some(r#"Bearer error="invalid_token""#),
+            _ => None,
+        }
     }
 
     /// Seconds after which it is worth trying again; `known` is what somebody knows better.
     fn retry_after(self, known: Option<Duration>) -> Option<u64> {
         match self {
-            Self::NotReady => Some(2),
+            Self::NotReady | Self::Unjudged => Some(2),
             Self::NoUpstream => Some(30),
             Self::BreakerOpen => {
                 Some(known.unwrap_or_default().as_millis().div_ceil(1000).max(1) as u64)
@@ -238,6 +282,9 @@ pub async fn refuse(
     head.insert_header("x-request-id", request_id)?;
     if let Some(seconds) = refusal.retry_after(retry_after) {
         head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
+    if let Some(challenge) = refusal.challenge() {
+        head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
     }
     dress(&mut head, &session.req_header().headers)?;
     if !refusal.keeps_connection() || !session.is_body_empty() {

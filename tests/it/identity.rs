@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ficus::embedded::StopMode;
+use ficus::identity::jwt::Keyrings;
 use ficus::identity::laravel::envelope::{AppKey, Cipher, OPENED_LIMIT, Opener};
 use ficus::identity::store::lookup;
 use ficus::identity::{
@@ -128,9 +129,12 @@ fn chain_with(url: &str, cache_ttl: Duration, query: &str) -> Chain {
         },
     };
     let (runtime, own) = (Handle::current(), Secret::new(url));
-    Chain::new(&[Resolver::LaravelSession(session)], &runtime, |resolver| {
-        lookup(resolver, &own, &runtime)
-    })
+    Chain::new(
+        &[Resolver::LaravelSession(session)],
+        &runtime,
+        &Keyrings::default(),
+        |resolver| lookup(resolver, &own, &runtime),
+    )
     .unwrap()
 }
 

@@ -8,14 +8,15 @@ use std::cmp::Reverse;
 use tokio::runtime::Handle;
 
 use super::answers::Lookup;
-use super::{Facts, Identity, Resolver};
+use super::jwt::Keyrings;
+use super::{Facts, Identity, Named, Resolver, Unresolved};
 
 mod looked_up;
 mod step;
 pub mod weigh;
 
 use step::{Answer, Due, Step};
-use weigh::{Findings, Kind};
+use weigh::{Findings, Kind, Strength};
 
 /// A `[[tenant]]` entry that cannot work. `entry` counts from 1.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -47,18 +48,22 @@ pub struct Pending {
 }
 
 impl Chain {
+    /// Keys of tokens are fetched on `runtime`, and are those of `keyrings` where they are known there already.
     /// `lookup` is asked once for each resolver that looks something up, and what it makes runs on `runtime`.
     /// Where real stores are asked it is `|resolver| store::lookup(resolver, &own_url, &runtime)`.
     pub fn new(
         resolvers: &[Resolver],
         runtime: &Handle,
+        keyrings: &Keyrings,
         mut lookup: impl FnMut(&Resolver) -> anyhow::Result<Lookup>,
     ) -> Result<Self, BadResolver> {
         let mut steps = Vec::with_capacity(resolvers.len());
         for (index, resolver) in resolvers.iter().enumerate() {
-            let step = Step::new(resolver, runtime, &mut lookup).map_err(|fault| BadResolver {
-                entry: index + 1,
-                fault,
+            let step = Step::new(resolver, runtime, keyrings, &mut lookup).map_err(|fault| {
+                BadResolver {
+                    entry: index + 1,
+                    fault,
+                }
             })?;
             steps.push((step.kind(), step));
         }
@@ -83,7 +88,7 @@ impl Chain {
                 due,
             } = pending;
             if let Some((kind, waiting)) = self.steps.get(step)
-                && let Some(identity) = findings.add(*kind, waiting.wait(due).await)
+                && let Some(identity) = findings.add(*kind, waiting.wait(due, facts).await)
             {
                 return identity;
             }
@@ -109,6 +114,29 @@ impl Chain {
         self.steps
             .iter()
             .any(|(_, step)| step.tells_apart(sni, facts.host))
+    }
+
+    /// The tenants that proofs weaker than `than` name, to be held against the one that counts. One that is there and
+    /// cannot be read is an error; one that is not there, or not believed, is left out.
+    pub fn weaker<'s, 'a>(
+        &'s self,
+        than: Strength,
+        facts: &'s Facts<'a>,
+    ) -> impl Iterator<Item = Result<Named<'a>, Unresolved>> + 's
+    where
+        'a: 's,
+    {
+        let weaker = self
+            .steps
+            .iter()
+            .filter(move |(kind, _)| kind.strength < than);
+        weaker.filter_map(|(_, step)| match step.ask(facts) {
+            Answer::Now(Ok(claim)) => claim.tenant.map(Ok),
+            Answer::Now(Err(why @ (Unresolved::Ambiguous | Unresolved::Malformed))) => {
+                Some(Err(why))
+            }
+            Answer::Now(Err(_)) | Answer::Due(_) => None,
+        })
     }
 
     fn resolve_from<'a>(

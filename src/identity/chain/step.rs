@@ -8,6 +8,8 @@ use super::looked_up::LookedUp;
 use super::weigh::{Claim, Kind, Strength};
 use crate::identity::answers::{self, Lookup};
 use crate::identity::host::HostPattern;
+use crate::identity::jwt::remote::Fetching;
+use crate::identity::jwt::{self, Keyrings, Tokens};
 use crate::identity::path::PathPattern;
 use crate::identity::{Facts, Resolver, Unresolved, header, query};
 
@@ -17,6 +19,7 @@ pub enum Step {
     Path(Box<PathPattern>),
     Query(String),
     LookedUp(Box<LookedUp>),
+    Jwt(Box<Tokens>),
 }
 
 /// What a step says without waiting.
@@ -29,6 +32,7 @@ pub enum Answer<'a> {
 /// A look-up that is due. The step that gave it waits for it.
 pub enum Due {
     LookedUp(answers::Due),
+    Keys(Fetching),
 }
 
 impl<'a, T: Into<Claim<'a>>> From<Result<T, Unresolved>> for Answer<'a> {
@@ -42,6 +46,7 @@ impl Step {
     pub fn new(
         resolver: &Resolver,
         runtime: &Handle,
+        keyrings: &Keyrings,
         lookup: &mut impl FnMut(&Resolver) -> anyhow::Result<Lookup>,
     ) -> Result<Self, String> {
         Ok(match resolver {
@@ -55,6 +60,7 @@ impl Step {
             | Resolver::ApiKey(_) => {
                 Self::LookedUp(Box::new(LookedUp::new(resolver, runtime, lookup)?))
             }
+            Resolver::Jwt(jwt) => Self::Jwt(Box::new(Tokens::new(jwt, keyrings, runtime)?)),
         })
     }
 
@@ -65,6 +71,8 @@ impl Step {
             Self::Path(_) => ("path", Strength::Path, false),
             Self::Query(_) => ("query", Strength::Query, false),
             Self::LookedUp(step) => (step.source(), Strength::Proven, step.is_ambient()),
+            // In a cookie as well: a client that holds a token can let go of it.
+            Self::Jwt(_) => ("jwt", Strength::Proven, false),
         };
         Kind {
             source,
@@ -81,6 +89,10 @@ impl Step {
             Self::Path(pattern) => pattern.resolve(facts.target).into(),
             Self::Query(parameter) => query::resolve(parameter, facts.target).into(),
             Self::LookedUp(step) => step.ask(facts),
+            Self::Jwt(tokens) => match tokens.ask(facts.headers) {
+                jwt::Answer::Known(answer) => answer.into(),
+                jwt::Answer::Due(fetching) => Answer::Due(Due::Keys(fetching)),
+            },
         }
     }
 
@@ -93,9 +105,13 @@ impl Step {
     }
 
     /// Waits for the look-up that this step found due.
-    pub async fn wait<'a>(&self, due: Due) -> Result<Claim<'a>, Unresolved> {
+    pub async fn wait<'a>(&self, due: Due, facts: &Facts<'a>) -> Result<Claim<'a>, Unresolved> {
         match (self, due) {
             (Self::LookedUp(step), Due::LookedUp(due)) => step.wait(due).await,
+            (Self::Jwt(tokens), Due::Keys(fetching)) => {
+                let verified = tokens.wait(fetching, facts.headers).await?;
+                Ok(verified.into())
+            }
             // A step waits for its own look-ups only: the chain gives each back to the step that it had it from.
             _ => Err(Unresolved::LookupFailed),
         }

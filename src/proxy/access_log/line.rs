@@ -25,6 +25,8 @@ pub struct Line<'a> {
     pub tenant: Option<i64>,
     /// Which resolver named the tenant.
     pub identity: Option<&'a str>,
+    /// What authenticated somebody, or why what was shown did not. Never who it is.
+    pub auth: Option<&'a str>,
     pub capability: &'a str,
     pub side: Option<&'a str>,
     pub reason: &'a str,
@@ -104,6 +106,9 @@ impl Line<'_> {
         }
         if let Some(identity) = self.identity {
             word(text, br#","identity":"#, identity);
+        }
+        if let Some(auth) = self.auth {
+            word(text, br#","auth":"#, auth);
         }
         string(text, br#","capability":"#, self.capability);
         if let Some(side) = self.side {
@@ -219,6 +224,7 @@ mod tests {
             elapsed: Duration::from_micros(1_007),
             tenant: Some(7),
             identity: Some("header"),
+            auth: Some("jwt"),
             capability: "dashboard",
             side: Some("modern"),
             reason: "flag",
@@ -243,7 +249,7 @@ mod tests {
         let expected = json!({
             "time": "2026-11-18T11:06:40.000042Z", "request_id": "0af7651916cd43dd8448eb211c80319c", "client": "192.0.2.1",
             "method": "GET", "host": "example.com", "path": "/dashboard", "status": 200, "bytes": 68, "ms": 1.007,
-            "tenant": 7, "identity": "header", "capability": "dashboard", "side": "modern", "reason": "flag",
+            "tenant": 7, "identity": "header", "auth": "jwt", "capability": "dashboard", "side": "modern", "reason": "flag",
             "revision": 12, "fallback": "timeout", "upstream": "modern", "attempts": 1,
         });
         assert_eq!(read(&line()), expected);
@@ -257,6 +263,7 @@ mod tests {
             status: None,
             tenant: None,
             identity: None,
+            auth: None,
             side: None,
             fallback: None,
             upstream: None,
@@ -267,7 +274,7 @@ mod tests {
         for key in ["client", "host", "status"] {
             assert_eq!(read.get(key), Some(&Value::Null), "{key}");
         }
-        for key in ["tenant", "identity", "side", "fallback", "upstream"] {
+        for key in ["tenant", "identity", "auth", "side", "fallback", "upstream"] {
             assert_eq!(read.get(key), None, "{key}");
         }
         assert_eq!(read["error"], "bad-request");

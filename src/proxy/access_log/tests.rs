@@ -24,6 +24,7 @@ fn line(path: &str) -> Line<'_> {
         elapsed: Duration::from_micros(1_234),
         tenant: Some(7),
         identity: Some("header"),
+        auth: None,
         capability: "dashboard",
         side: Some("modern"),
         reason: "flag",

@@ -18,8 +18,9 @@ use super::super::cors::{self, preflight_for};
 use super::super::edge::{Edge, Leads, caller};
 use super::super::limits::client::{By, Known, client_address};
 use super::super::refusal::Refusal;
+use super::auth::is_one_tenant;
 use crate::flags::{Caller, Flags};
-use crate::identity::{Identity, Proof};
+use crate::identity::{Facts, Identity, Proof};
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -54,6 +55,26 @@ pub fn check_length(headers: &HeaderMap, limit: u64) -> std::result::Result<(), 
         Some(length) if limit > 0 && length > limit => Err(Refusal::BodyTooLarge),
         _ => Ok(()),
     }
+}
+
+/// Lets a request in or refuses it, by what its head has proven. Who it is, the upstream and the log are told.
+pub fn admit(
+    flags: &Flags,
+    ctx: &mut Context,
+    identity: &Identity<'_>,
+    facts: &Facts<'_>,
+) -> std::result::Result<(), Refusal> {
+    ctx.identity = identity.source;
+    ctx.proof = identity.proof;
+    ctx.user.clone_from(&identity.user);
+    let Some(place) = ctx.policy else {
+        return Ok(());
+    };
+    let edge = &ctx.edge;
+    edge.policy(place).auth.judge(identity, || {
+        let weaker = edge.chain.weaker(identity.strength, facts);
+        is_one_tenant(flags.load().as_deref(), identity.tenant.as_ref(), weaker)
+    })
 }
 
 /// Takes the request from the limit of its route, if there is one. A preflight carries no name, so it counts only where

@@ -5,6 +5,7 @@
 //! [`apply`].
 
 pub mod apply;
+pub mod auth;
 
 use http::Method;
 
@@ -12,6 +13,7 @@ use super::Route;
 use super::cors::{Cors, Rules};
 use super::limits::client::By;
 use super::limits::rule::{RateLimit, Rule};
+use auth::Auth;
 
 /// What a `[[route]]` says of it, checked. The default asks nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +22,7 @@ pub struct RoutePolicy {
     pub body_bytes: Option<u64>,
     pub cors: Option<Cors>,
     pub rate_limit: Option<RateLimit>,
+    pub auth: Auth,
 }
 
 /// The same, prepared for requests.
@@ -27,6 +30,7 @@ pub struct Policy {
     pub body_bytes: Option<u64>,
     pub cors: Option<Rules>,
     pub rate_limit: Option<Rule>,
+    pub auth: Auth,
 }
 
 impl Policy {
@@ -53,14 +57,14 @@ impl Policy {
                 .rate_limit
                 .as_ref()
                 .map(|limit| Rule::compile(limit, &name)),
+            auth: said.auth.clone(),
         })
     }
 
     /// Whether who asks can change what is answered, even where it changes no side.
     pub fn needs_identity(&self) -> bool {
-        self.rate_limit
-            .as_ref()
-            .is_some_and(|rule| rule.by != By::Ip)
+        let limit = self.rate_limit.as_ref();
+        self.auth != Auth::None || limit.is_some_and(|rule| rule.by != By::Ip)
     }
 
     /// One line for each thing that is asked.
@@ -71,6 +75,9 @@ impl Policy {
         });
         let cors = self.cors.as_ref().map(Rules::describe);
         let rate = self.rate_limit.as_ref().map(Rule::describe);
-        [body, cors, rate].into_iter().flatten().collect()
+        [body, cors, rate, self.auth.describe()]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }

@@ -168,10 +168,16 @@ pub const FENCES: [Fence; 7] = [
     Fence {
         krate: "reqwest",
         modules: &["demo"],
-        files: &[(
-            "src/cli/backend.rs",
-            "the client of the admin API and of the sockets",
-        )],
+        files: &[
+            (
+                "src/cli/backend.rs",
+                "the client of the admin API and of the sockets",
+            ),
+            (
+                "src/identity/jwt/remote.rs",
+                "the keys of tokens, as their issuer serves them",
+            ),
+        ],
     },
 ];
 

@@ -65,9 +65,12 @@ impl Application {
         );
         let config = Config::parse(&text, std::iter::empty()).expect("a configuration");
         let runtime = Handle::current();
-        Chain::new(&config.tenant, &runtime, |resolver| {
-            lookup(resolver, &Secret::default(), &runtime)
-        })
+        Chain::new(
+            &config.tenant,
+            &runtime,
+            &ficus::identity::jwt::Keyrings::default(),
+            |resolver| lookup(resolver, &Secret::default(), &runtime),
+        )
         .expect("a chain")
     }
 }

@@ -51,9 +51,12 @@ fn chain(db: &Database, keys: &str) -> Chain {
     let text = format!("[[tenant]]\ncache_ttl = \"0s\"\n{keys}");
     let config = Config::parse(&text, std::iter::empty()).expect("a configuration");
     let (runtime, own) = (Handle::current(), Secret::new(db.url()));
-    Chain::new(&config.tenant, &runtime, |resolver| {
-        lookup(resolver, &own, &runtime)
-    })
+    Chain::new(
+        &config.tenant,
+        &runtime,
+        &ficus::identity::jwt::Keyrings::default(),
+        |resolver| lookup(resolver, &own, &runtime),
+    )
     .expect("a chain")
 }
 

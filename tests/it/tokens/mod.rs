@@ -2,6 +2,9 @@
 //!
 //! This file holds what its tests share; each file beside it is about one kind of proof.
 
+mod auth;
+mod issuer;
+mod keys;
 mod naming;
 
 use crate::support::Database;

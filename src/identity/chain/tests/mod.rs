@@ -10,9 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 use crate::identity::answers::Owner;
+use crate::identity::jwt::Keyrings;
 use crate::identity::laravel::envelope::Cipher;
 use crate::identity::laravel::envelope::tests::{KEY, seal};
-use crate::identity::{Driver, Key, LaravelSession, Memory, Named, Proof, Strength, Unresolved};
+use crate::identity::{Driver, Key, LaravelSession, Memory, Proof};
 use crate::ids::{TenantId, TenantRef};
 use crate::secret::Secret;
 
@@ -84,7 +85,10 @@ fn lookup() -> Lookup {
 }
 
 fn chain(resolvers: &[Resolver]) -> Chain {
-    Chain::new(resolvers, &Handle::current(), |_| Ok(lookup())).unwrap()
+    Chain::new(resolvers, &Handle::current(), &Keyrings::default(), |_| {
+        Ok(lookup())
+    })
+    .unwrap()
 }
 
 fn session_cookie(number: usize) -> HeaderValue {
@@ -253,6 +257,7 @@ async fn a_forged_cookie_never_reaches_the_database() {
     let chain = Chain::new(
         &[Resolver::LaravelSession(by_session())],
         &Handle::current(),
+        &Keyrings::default(),
         |_| Ok(Arc::clone(&lookup)),
     )
     .unwrap();
@@ -309,10 +314,15 @@ async fn an_entry_that_cannot_work_is_named() {
         ),
     ];
     for (entry, named) in faults {
-        let fault = Chain::new(&[by_header(), entry], &Handle::current(), |_| Ok(lookup()))
-            .err()
-            .unwrap()
-            .to_string();
+        let fault = Chain::new(
+            &[by_header(), entry],
+            &Handle::current(),
+            &Keyrings::default(),
+            |_| Ok(lookup()),
+        )
+        .err()
+        .unwrap()
+        .to_string();
         assert!(
             fault.starts_with("[[tenant]] entry 2: ") && fault.contains(named),
             "{fault}"
@@ -325,6 +335,7 @@ async fn a_look_up_that_cannot_be_made_names_its_entry() {
     let fault = Chain::new(
         &[Resolver::LaravelSession(by_session())],
         &Handle::current(),
+        &Keyrings::default(),
         |_| anyhow::bail!("database_url: bad"),
     )
     .err()
