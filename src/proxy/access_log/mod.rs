@@ -1,7 +1,7 @@
 //! One line a request: JSON, gathered where the request runs and written by a thread of its own.
 //!
 //! Its own folder, because a slow disk or a stopped reader of stdout must never hold a request: a line that finds its
-//! buffers full is dropped and counted. How a line is spelt is [`line`]; the thread that writes is [`writer`].
+//! buffers full is dropped and counted. How a line is spelt is [`mod@line`]; the thread that writes is [`writer`].
 
 mod line;
 mod writer;
