@@ -5,7 +5,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
@@ -52,7 +51,7 @@ impl Process {
                     .serve()
                     .unwrap_or_else(|e| tracing::warn!("{e:#}"));
             }
-            let offer = self.offer()?;
+            let offer = self.offer();
             supervisor::tell_ready();
             let successor = {
                 let taken = until_taken(offer.as_ref());
@@ -109,22 +108,27 @@ impl Process {
         })
     }
 
-    /// The offer to a successor, and the file that says who to signal. From here on this process is the one of its folder.
-    fn offer(&mut self) -> anyhow::Result<Option<Offer>> {
+    /// The offer to a successor, and the file that says who to signal. From here on this process is the one of its folder: a
+    /// predecessor may be gone already, so what fails here, on a full disk, is told and ends nothing.
+    fn offer(&mut self) -> Option<Offer> {
+        // Copies that nobody can be given are closed: they would keep the ports open through the drain.
+        let sockets = std::mem::take(&mut self.sockets);
         let folder = &self.config.flags.state_dir;
         let pid = folder.join(PID_FILE);
-        std::fs::write(&pid, format!("{}\n", std::process::id()))
-            .with_context(|| format!("writing {}", pid.display()))?;
+        if let Err(e) = std::fs::write(&pid, format!("{}\n", std::process::id())) {
+            tracing::error!(file = %pid.display(), error = %e, "the process id is not written down");
+        }
         if !self.descent.may_be_succeeded {
-            return Ok(None);
+            return None;
         }
         let socket = folder.join(handover::SOCKET);
-        let listener = bind_private(&socket)
-            .with_context(|| format!("binding the upgrade socket {}", socket.display()))?;
-        Ok(Some(Offer::new(
-            listener,
-            std::mem::take(&mut self.sockets),
-        )))
+        match bind_private(&socket) {
+            Ok(listener) => Some(Offer::new(listener, sockets)),
+            Err(e) => {
+                tracing::error!(socket = %socket.display(), error = %e, "no successor can take over from this process");
+                None
+            }
+        }
     }
 
     /// Starts what now stands at this program's path, which will ask for the sockets. Its end is logged; its success ends us.
