@@ -16,7 +16,7 @@ use crate::config::{Config, Watch, needs_restart};
 use crate::flags::Effect;
 use crate::identity::{Chain, jwt::Keyrings, store};
 use crate::proxy::{edge::Edge, limits::Limiter};
-use crate::rollout::{self, Author, Source as ChangeSource, Terms};
+use crate::rollout::{self, guard, Author, Source as ChangeSource, Terms};
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Metrics, SetFilter};
 
@@ -58,7 +58,7 @@ pub(super) async fn reload(
     mut in_force: Config,
     builder: EdgeBuilder,
     edge: Arc<ArcSwap<Edge>>,
-    capabilities: watch::Sender<Wanted>,
+    (capabilities, guard): (watch::Sender<Wanted>, Arc<ArcSwap<guard::Config>>),
     set_filter: SetFilter,
     stop: CancellationToken,
 ) {
@@ -105,6 +105,9 @@ pub(super) async fn reload(
         }
         edge.store(Arc::new(fresh));
         capabilities.send_replace(wanted(&config));
+        if config.guard != in_force.guard {
+            guard.store(Arc::new(config.guard.clone()));
+        }
         builder.metrics.config_reloads.inc();
         tracing::info!("the changed configuration is in force");
         in_force = config;

@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod fault;
+mod guard;
 mod jwt;
 mod layers;
 mod lookups;
@@ -51,6 +52,7 @@ pub struct Config {
     pub dashboard: crate::dashboard::Config,
     pub engine: crate::engine::Config,
     pub telemetry: crate::telemetry::Config,
+    pub guard: crate::rollout::guard::Config,
     /// The instance's name in `ficus status`. Default: host name and first port.
     pub instance: Option<String>,
 }
@@ -221,7 +223,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         .iter()
         .map(|(name, _)| name.clone())
         .collect();
-    proxy::check_defaults(
+    let limits = proxy::check_defaults(
         Section::of_defaults(reader, "defaults.upstream", upstream.clone()),
         Section::of_defaults(reader, "defaults.capability", capability.clone()),
         Section::of_defaults(reader, "defaults.route", route.clone()),
@@ -237,6 +239,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
     let control = planes::read_control(root.section("control"));
     let database = planes::read_database(root.section("database"));
     let flags = planes::read_flags(root.section("flags"));
+    let guarding = guard::read(root.section("guard"));
     let telemetry = planes::read_telemetry(root.section("telemetry"));
     let dashboard = planes::read_dashboard(root.section("dashboard"));
     let engine = planes::read_engine(root.section("engine"));
@@ -287,6 +290,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         .for_each(|fault| reader.add(fault));
 
     Some(Config {
+        guard: guarding?.with(limits?, proxy.limits?),
         proxy: proxy.config?,
         tenant: tenant?,
         flags: flags?,

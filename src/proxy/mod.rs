@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod headers;
 pub mod in_flight;
 pub mod limits;
+mod outcome;
 pub mod policy;
 pub mod refusal;
 pub mod routes;

@@ -15,6 +15,7 @@ mod flags;
 pub mod guard;
 mod history;
 mod instances;
+pub mod outcomes;
 mod overrides;
 mod roll_back;
 mod status;
@@ -69,6 +70,8 @@ pub enum Source {
     Local,
     /// A process that acts on its own configuration.
     Config,
+    /// The guard, which takes back.
+    Guard,
 }
 
 impl Source {
@@ -79,6 +82,7 @@ impl Source {
             Self::Direct => "direct",
             Self::Local => "local",
             Self::Config => "config",
+            Self::Guard => "guard",
         }
     }
 }

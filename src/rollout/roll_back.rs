@@ -13,6 +13,8 @@ use crate::ids::TenantRef;
 pub enum Scope {
     /// Every flag of these tenants.
     Tenants(Vec<TenantRef>),
+    /// The flags of one capability, of these tenants.
+    Flags(String, Vec<TenantRef>),
     /// One capability, by an override that stands above its flags.
     Capability(String),
     /// Everything, by an override that stands above every flag.
@@ -21,17 +23,20 @@ pub enum Scope {
 
 /// Rolls back. Done already, it is a success with `changed: 0`.
 pub async fn roll_back(pool: &PgPool, terms: &Terms, scope: &Scope) -> Result<Change, Error> {
-    let wanted = match scope {
+    let (capability, wanted) = match scope {
         Scope::All => return set_override(pool, terms, None).await,
         Scope::Capability(name) => return set_override(pool, terms, Some(name)).await,
-        Scope::Tenants(wanted) => wanted,
+        Scope::Tenants(wanted) => (None, wanted),
+        Scope::Flags(capability, wanted) => (Some(capability), wanted),
     };
     let mut write = Write::begin(pool, terms).await?;
     let ids = tenants::resolve_all(write.connection(), wanted).await?;
     let update = sqlx::query(
-        "update ficus.flag set state = 'legacy' where tenant_id = any ($1) and state <> 'legacy'",
+        "update ficus.flag set state = 'legacy' where tenant_id = any ($1) and state <> 'legacy'
+           and ($2::text is null or capability = $2)",
     )
-    .bind(ids);
+    .bind(ids)
+    .bind(capability);
     let changed = write.execute(update).await?;
     write.finish(changed).await
 }

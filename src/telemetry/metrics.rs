@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::capability::{CapabilityMetrics, RequestLabels, STATUSES, SideMetrics};
 use super::exemplars;
+use super::guard::GuardMetrics;
 use super::histogram::Histogram;
 use super::traces::SpanCounters;
 use super::upstream::{UpstreamFamilies, UpstreamMetrics};
@@ -75,6 +76,7 @@ pub struct Metrics {
     pub rate_limits_counted_alone: Counter,
     pub in_flight: Gauge,
     pub connections: Gauge,
+    pub guard: GuardMetrics,
 }
 
 impl Default for Metrics {
@@ -111,6 +113,7 @@ impl Metrics {
             rate_limits_counted_alone: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            guard: GuardMetrics::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -224,6 +227,7 @@ impl Metrics {
             "Connections of clients that are open",
             metrics.connections.clone(),
         );
+        metrics.guard.register(r);
         metrics
     }
 

@@ -30,6 +30,16 @@ impl Verdict {
         }
     }
 
+    /// In the metric: the higher, the worse.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Pass => 0,
+            Self::Insufficient => 1,
+            Self::NoData => 2,
+            Self::Fail => 3,
+        }
+    }
+
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.as_str() == word)
     }

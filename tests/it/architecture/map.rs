@@ -15,13 +15,14 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     // db: the connection to legacy's own sessions.
     ("identity", &["db", "ids", "secret"]),
     // secret: the key of a client certificate, and the URL of the Redis in which proxies count together.
+    // rollout: `outcomes` and nothing else, into which it counts.
     (
         "proxy",
-        &["flags", "identity", "ids", "secret", "telemetry"],
+        &["flags", "identity", "ids", "rollout", "secret", "telemetry"],
     ),
     ("db", &["secret"]),
-    // db: the lead, which one process has.
-    ("rollout", &["db", "flags", "ids", "secret"]),
+    // db: the lead, which one process has. telemetry: what of the counts was given up, and the guard's verdicts.
+    ("rollout", &["db", "flags", "ids", "secret", "telemetry"]),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
     (
         "control",
@@ -42,6 +43,7 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
             "identity",
             "ids",
             "proxy",
+            "rollout",
             "secret",
             "telemetry",
         ],
