@@ -172,11 +172,7 @@ impl Guard {
             }
             return;
         }
-        let author = Author {
-            actor: ACTOR.to_owned(),
-            source: Source::Guard,
-            reason: Some(reason.clone()),
-        };
+        let author = Author::new(ACTOR, Source::Guard, reason.clone()).with_evidence(evidence.clone());
         match roll_back(pool, &Terms::of(author), &scope).await {
             Ok(change) if change.changed > 0 => {
                 self.metrics.count_rollback(capability, cause);
@@ -195,7 +191,6 @@ impl Guard {
             }
             Err(e) => tracing::error!(capability, error = %e, "the rollback is refused"),
         }
-        let _ = evidence;
     }
 }
 
