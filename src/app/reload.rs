@@ -16,7 +16,7 @@ use crate::config::{Config, Watch, needs_restart};
 use crate::flags::Effect;
 use crate::identity::{Chain, jwt::Keyrings, store};
 use crate::proxy::{edge::Edge, limits::Limiter};
-use crate::rollout::{self, guard, Author, Source as ChangeSource, Terms};
+use crate::rollout::{self, Author, Source as ChangeSource, Terms, guard};
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Metrics, SetFilter};
 

@@ -11,8 +11,8 @@ use super::section::Section;
 use super::upstream::read_upstream;
 use super::{address, guard, policy, tls, value};
 use crate::flags::{Effect, Side};
-use crate::rollout::guard::Limits as GuardLimits;
 use crate::proxy::{Capability, Config, Fallback, Limits, Route, RouteTarget, Timeouts};
+use crate::rollout::guard::Limits as GuardLimits;
 
 /// A snapshot packs two bits a capability into one row of a tenant.
 const MOST_CAPABILITIES: usize = 64;
@@ -102,7 +102,9 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     let (capabilities, guarded) = match capabilities {
         None => (None, None),
         Some(read) => {
-            let limits = read.iter().map(|(name, (_, limits))| (name.clone(), limits.clone()));
+            let limits = read
+                .iter()
+                .map(|(name, (_, limits))| (name.clone(), limits.clone()));
             let limits = limits.collect();
             let capabilities = read.into_iter().map(|(name, (it, _))| (name, it)).collect();
             (Some(capabilities), Some(limits))

@@ -118,7 +118,11 @@ impl Edge {
             .enumerate()
             .map(|(i, u)| (u.name.as_str(), i))
             .collect();
-        let capability = |name: &str, legacy: &str, modern: &str, effect: Option<Effect>, falls_back| Capability {
+        let capability = |name: &str,
+                          legacy: &str,
+                          modern: &str,
+                          effect: Option<Effect>,
+                          falls_back| Capability {
             name: name.to_owned(),
             header: HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static(NO_CAPABILITY)),
             metrics: metrics.capability(name),

@@ -167,7 +167,12 @@ mod tests {
         assert_eq!(ending(Course { status, ..broken }), Some(Ending::Failed));
         let (status, refused) = (Some(502), true);
         let failure = Some(Failure::Unreachable);
-        let dead = Course { status, refused, failure, ..broken };
+        let dead = Course {
+            status,
+            refused,
+            failure,
+            ..broken
+        };
         assert_eq!(ending(dead), Some(Ending::Unreachable));
         // Unreachable at first, answered at another address.
         assert_eq!(ending(Course { failure, ..GOOD }), Some(Ending::Answered));
@@ -178,8 +183,23 @@ mod tests {
         let refused = true;
         for status in [408, 413, 429] {
             let status = Some(status);
-            assert_eq!(ending(Course { status, refused, ..GOOD }), None);
+            assert_eq!(
+                ending(Course {
+                    status,
+                    refused,
+                    ..GOOD
+                }),
+                None
+            );
         }
-        assert_eq!(ending(Course { asked: false, status: Some(503), refused, ..GOOD }), None);
+        assert_eq!(
+            ending(Course {
+                asked: false,
+                status: Some(503),
+                refused,
+                ..GOOD
+            }),
+            None
+        );
     }
 }

@@ -184,9 +184,7 @@ fn total_failure(case: Case<'_>, limits: &Limits, now: Bin) -> Option<Finding> {
         share: limits.error_rate?,
     };
     let run = case.series.failing_run(now, case.since);
-    let recent = case
-        .series
-        .window(now, limits.window, HALF_OF, case.since);
+    let recent = case.series.window(now, limits.window, HALF_OF, case.since);
     let (window, rule) = if run.counts.requests >= IN_A_ROW {
         (run, Rule::InARow)
     } else if recent.counts.requests >= HALF_OF
@@ -357,12 +355,32 @@ mod tests {
     fn five_failures_in_a_row_are_enough_for_a_tenant_with_few_requests() {
         let mut series = Series::default();
         for bin in [980, 982, 984, 986] {
-            series.add(bin, Counts { requests: 1, errors: 1, ..Counts::default() });
+            series.add(
+                bin,
+                Counts {
+                    requests: 1,
+                    errors: 1,
+                    ..Counts::default()
+                },
+            );
         }
         assert_eq!(alone(&series).0, Verdict::Insufficient, "four are not");
-        series.add(988, Counts { requests: 1, errors: 1, ..Counts::default() });
+        series.add(
+            988,
+            Counts {
+                requests: 1,
+                errors: 1,
+                ..Counts::default()
+            },
+        );
         assert_eq!(alone(&series), (Verdict::Fail, Rule::InARow));
-        series.add(990, Counts { requests: 1, ..Counts::default() });
+        series.add(
+            990,
+            Counts {
+                requests: 1,
+                ..Counts::default()
+            },
+        );
         assert_eq!(alone(&series).0, Verdict::Insufficient, "a success ends it");
     }
 
@@ -401,13 +419,23 @@ mod tests {
             since: 1000,
         };
         let finding = judge(case, &Limits::default(), 1000);
-        assert_eq!((finding.verdict, finding.requests), (Verdict::Insufficient, 0));
+        assert_eq!(
+            (finding.verdict, finding.requests),
+            (Verdict::Insufficient, 0)
+        );
     }
 
     #[test]
     fn a_limit_of_zero_is_broken_by_one() {
         let mut reported = Series::default();
-        reported.add(999, Counts { requests: 1000, errors: 1, ..Counts::default() });
+        reported.add(
+            999,
+            Counts {
+                requests: 1000,
+                errors: 1,
+                ..Counts::default()
+            },
+        );
         let case = Case {
             series: &reported,
             legacy: &Series::default(),

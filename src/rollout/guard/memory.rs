@@ -73,7 +73,10 @@ impl Memory {
         let limits = config.limits_of(&bucket.capability);
         let counts = Counts::of(&bucket.cell, limits);
         let seen = self.seen(&bucket.capability);
-        let latency = seen.latency.entry((bucket.at, bucket.side)).or_insert([0; CELLS]);
+        let latency = seen
+            .latency
+            .entry((bucket.at, bucket.side))
+            .or_insert([0; CELLS]);
         for (sum, more) in latency.iter_mut().zip(bucket.cell.latency) {
             *sum += more;
         }
@@ -113,7 +116,8 @@ impl Memory {
 
     fn seen(&mut self, capability: &str) -> &mut Seen {
         if !self.capabilities.contains_key(capability) {
-            self.capabilities.insert(capability.to_owned(), Seen::default());
+            self.capabilities
+                .insert(capability.to_owned(), Seen::default());
         }
         self.capabilities.entry(capability.to_owned()).or_default()
     }
@@ -124,7 +128,11 @@ impl Memory {
         for seen in self.capabilities.values_mut() {
             let whole = [&mut seen.modern, &mut seen.legacy];
             let reported = seen.outcomes.values_mut().flat_map(HashMap::values_mut);
-            for series in whole.into_iter().chain(seen.tenants.values_mut()).chain(reported) {
+            for series in whole
+                .into_iter()
+                .chain(seen.tenants.values_mut())
+                .chain(reported)
+            {
                 series.forget_before(oldest);
             }
             seen.tenants.retain(|_, series| !series.is_empty());
@@ -142,7 +150,9 @@ impl Memory {
 
     /// Tenants with traffic on the modern side.
     pub fn active(&self, capability: &str) -> usize {
-        self.capabilities.get(capability).map_or(0, |seen| seen.tenants.len())
+        self.capabilities
+            .get(capability)
+            .map_or(0, |seen| seen.tenants.len())
     }
 
     /// Tenants that fail when all that is remembered of them counts: those whose standing must be known to judge.
@@ -169,8 +179,7 @@ impl Memory {
                     legacy: &nobody,
                     since: 0,
                 };
-                if *tenant > 0
-                    && judge_outcome(case, limits, *share, now).verdict == Verdict::Fail
+                if *tenant > 0 && judge_outcome(case, limits, *share, now).verdict == Verdict::Fail
                 {
                     suspects.insert(*tenant);
                 }
@@ -200,7 +209,10 @@ impl Memory {
         };
         let reported = |kind: &str, tenant: i64| {
             let tenants = seen.outcomes.get(kind);
-            tenants.and_then(|it| it.get(&tenant)).cloned().unwrap_or_default()
+            tenants
+                .and_then(|it| it.get(&tenant))
+                .cloned()
+                .unwrap_or_default()
         };
         let finding = whole(&seen.modern, &|kind| reported(kind, 0));
 
@@ -265,7 +277,13 @@ impl Memory {
 
     /// Milliseconds below which half, 95 % and 99 % of a side's answers were, of the last `bins` buckets. An answer above the
     /// last bound makes it infinite, which is `None`, as is no answer at all.
-    pub fn quantiles(&self, capability: &str, side: Asked, from: Bin, until: Bin) -> [Option<u32>; 3] {
+    pub fn quantiles(
+        &self,
+        capability: &str,
+        side: Asked,
+        from: Bin,
+        until: Bin,
+    ) -> [Option<u32>; 3] {
         let mut sum = [0u64; CELLS];
         let seen = self.capabilities.get(capability);
         for ((bin, of), cells) in seen.iter().flat_map(|seen| &seen.latency) {
@@ -365,7 +383,9 @@ mod tests {
 
     #[test]
     fn the_tenant_that_fails_is_told_from_those_that_do_not() {
-        let mut buckets: Vec<_> = (90..100).map(|at| bucket(at, Asked::Modern, 1, 30, 0)).collect();
+        let mut buckets: Vec<_> = (90..100)
+            .map(|at| bucket(at, Asked::Modern, 1, 30, 0))
+            .collect();
         buckets.extend((94..100).map(|at| bucket(at, Asked::Modern, 2, 0, 1)));
         let judgement = judged(&with(&buckets), &Standing::default());
         assert_eq!(judgement.extents, [Extent::Tenants(vec![2])]);
@@ -376,7 +396,15 @@ mod tests {
     #[test]
     fn a_whole_that_fails_though_no_tenant_has_enough_is_the_capability() {
         let buckets: Vec<_> = (1..=300)
-            .map(|tenant| bucket(95 + tenant % 5, Asked::Modern, tenant, u64::from(tenant % 8 > 0), u64::from(tenant % 8 == 0)))
+            .map(|tenant| {
+                bucket(
+                    95 + tenant % 5,
+                    Asked::Modern,
+                    tenant,
+                    u64::from(tenant % 8 > 0),
+                    u64::from(tenant % 8 == 0),
+                )
+            })
             .collect();
         let judgement = judged(&with(&buckets), &Standing::default());
         assert_eq!(judgement.failing, []);
@@ -385,7 +413,9 @@ mod tests {
 
     #[test]
     fn a_silent_proxy_turns_a_pass_into_no_data_and_never_into_a_rollback() {
-        let buckets: Vec<_> = (80..100).map(|at| bucket(at, Asked::Modern, 1, 40, 0)).collect();
+        let buckets: Vec<_> = (80..100)
+            .map(|at| bucket(at, Asked::Modern, 1, 40, 0))
+            .collect();
         let silent = Standing {
             silent: true,
             ..Standing::default()
@@ -393,7 +423,10 @@ mod tests {
         let memory = with(&buckets);
         assert_eq!(judged(&memory, &Standing::default()).verdict, Verdict::Pass);
         let judgement = judged(&memory, &silent);
-        assert_eq!((judgement.verdict, judgement.extents.len()), (Verdict::NoData, 0));
+        assert_eq!(
+            (judgement.verdict, judgement.extents.len()),
+            (Verdict::NoData, 0)
+        );
     }
 
     #[test]
@@ -412,7 +445,10 @@ mod tests {
         };
         let judgement = memory.judge("dashboard", &limits, &standing, 3, 100);
         assert_eq!(judgement.extents, [Extent::Tenants(vec![4])]);
-        assert_eq!(judgement.failing[0].finding.kind.as_deref(), Some("duplicate"));
+        assert_eq!(
+            judgement.failing[0].finding.kind.as_deref(),
+            Some("duplicate")
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! asks them, and acts; [`replay`] asks them of a file.
 
 pub mod chance;
+pub mod episode;
 pub mod judge;
 pub mod limits;
 pub mod memory;

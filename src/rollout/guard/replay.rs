@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::judge::Finding;
+use super::episode::Episodes;
+use super::judge::{Finding, Rule};
 use super::limits::Config;
 use super::memory::{Bucket, Judgement, Memory, Standing};
 use super::scope::Extent;
@@ -67,13 +68,21 @@ fn bucket(row: Row) -> Result<Bucket, String> {
     let seconds = match row.at.parse::<i64>() {
         Ok(seconds) => seconds,
         Err(_) => DateTime::parse_from_rfc3339(&row.at)
-            .map_err(|_| format!("at is {:?}: expected RFC 3339 or seconds since 1970", row.at))?
+            .map_err(|_| {
+                format!(
+                    "at is {:?}: expected RFC 3339 or seconds since 1970",
+                    row.at
+                )
+            })?
             .timestamp(),
     };
     let side = Asked::parse(&row.side)
         .ok_or_else(|| format!("side is {:?}: expected legacy or modern", row.side))?;
     if row.errors > row.requests {
-        return Err(format!("{} errors of {} requests", row.errors, row.requests));
+        return Err(format!(
+            "{} errors of {} requests",
+            row.errors, row.requests
+        ));
     }
     let latency = latency(&row.latency)?;
     if latency.iter().sum::<u64>() > row.requests {
@@ -96,11 +105,16 @@ fn bucket(row: Row) -> Result<Bucket, String> {
 
 fn latency(text: &str) -> Result<[u64; CELLS], String> {
     let mut cells = [0; CELLS];
-    let fault = |part: &str| format!("latency has {part:?}: expected such as \"50:180 inf:1\" or \"{{0,3}}\"");
+    let fault = |part: &str| {
+        format!("latency has {part:?}: expected such as \"50:180 inf:1\" or \"{{0,3}}\"")
+    };
     if let Some(list) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
         let parts: Vec<&str> = list.split(',').filter(|part| !part.is_empty()).collect();
         if parts.len() > CELLS {
-            return Err(format!("latency has {} cells, at most {CELLS}", parts.len()));
+            return Err(format!(
+                "latency has {} cells, at most {CELLS}",
+                parts.len()
+            ));
         }
         for (cell, part) in cells.iter_mut().zip(parts) {
             *cell = part.trim().parse().map_err(|_| fault(part))?;
@@ -145,6 +159,9 @@ pub struct Replay {
     forced: BTreeMap<String, Bin>,
     /// Nobody reports.
     pub silent: bool,
+    episodes: Episodes,
+    /// Alerts that both sides suffer.
+    pub shared_alerts: usize,
 }
 
 impl Replay {
@@ -156,6 +173,8 @@ impl Replay {
             gone: BTreeMap::new(),
             forced: BTreeMap::new(),
             silent: false,
+            episodes: Episodes::default(),
+            shared_alerts: 0,
         }
     }
 
@@ -183,9 +202,13 @@ impl Replay {
             silent: self.silent,
             ..Standing::default()
         };
-        let judgement =
-            self.memory
-                .judge(capability, &limits, &standing, self.config.tenants, now);
+        let judgement = self
+            .memory
+            .judge(capability, &limits, &standing, self.config.tenants, now);
+        let is_shared = judgement.finding.rule == Rule::Shared;
+        if self.episodes.begins(capability, is_shared, now) {
+            self.shared_alerts += 1;
+        }
         let mut done = Vec::new();
         if !self.forced.contains_key(capability) {
             for extent in &judgement.extents {
@@ -253,7 +276,8 @@ pub fn play(buckets: &[Bucket], config: Config) -> Vec<Step> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "at,capability,side,tenant,requests,errors,connect_failures,misses,latency\n";
+    const HEAD: &str =
+        "at,capability,side,tenant,requests,errors,connect_failures,misses,latency\n";
 
     #[test]
     fn both_ways_to_write_latencies_are_read_alike() {
@@ -273,8 +297,16 @@ mod tests {
             read_trace(text.as_bytes()).unwrap_err()
         };
         assert_eq!(fault("yesterday,a,modern,7,4,0,0,0,").line, 3);
-        assert!(fault("10,a,new,7,4,0,0,0,").problem.contains("legacy or modern"));
-        assert!(fault("10,a,modern,7,4,5,0,0,").problem.contains("5 errors of 4"));
+        assert!(
+            fault("10,a,new,7,4,0,0,0,")
+                .problem
+                .contains("legacy or modern")
+        );
+        assert!(
+            fault("10,a,modern,7,4,5,0,0,")
+                .problem
+                .contains("5 errors of 4")
+        );
         assert_eq!(fault("10,a,modern,7,x,5,0,0,").line, 3);
     }
 

@@ -124,7 +124,11 @@ mod tests {
 
     #[test]
     fn three_of_a_wave_are_the_wave_and_those_of_a_minute_ago_count() {
-        let of_wave = |count: i64| (1..=count).map(|t| failing(t, Some("w1"))).collect::<Vec<_>>();
+        let of_wave = |count: i64| {
+            (1..=count)
+                .map(|t| failing(t, Some("w1")))
+                .collect::<Vec<_>>()
+        };
         let wave = [Extent::Wave("w1".to_owned())];
         assert_eq!(taken(&of_wave(3), false, false, 0), wave);
         assert_eq!(taken(&of_wave(1), false, false, 2), wave);
@@ -148,6 +152,9 @@ mod tests {
         assert_eq!(taken(&two_waves, false, false, 0), [Extent::Capability]);
         let loose: Vec<_> = (1..=3).map(|t| failing(t, None)).collect();
         assert_eq!(taken(&loose, true, false, 0), [Extent::Capability]);
-        assert_eq!(taken(&loose, false, false, 0), [Extent::Tenants(vec![1, 2, 3])]);
+        assert_eq!(
+            taken(&loose, false, false, 0),
+            [Extent::Tenants(vec![1, 2, 3])]
+        );
     }
 }

@@ -143,7 +143,12 @@ impl Series {
     pub fn between(&self, from: Bin, until: Bin) -> Counts {
         let first = self.0.partition_point(|(bin, _)| *bin < from);
         let mut sum = Counts::default();
-        for (_, counts) in self.0.iter().skip(first).take_while(|(bin, _)| *bin < until) {
+        for (_, counts) in self
+            .0
+            .iter()
+            .skip(first)
+            .take_while(|(bin, _)| *bin < until)
+        {
             sum += *counts;
         }
         sum

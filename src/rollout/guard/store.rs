@@ -132,14 +132,16 @@ pub async fn outcomes(
     let count = |n: i64| u64::try_from(n).unwrap_or(0);
     Ok(rows
         .into_iter()
-        .map(|(seconds, capability, kind, tenant, good, bad)| OutcomeRow {
-            at: seconds / BUCKET.as_secs() as i64,
-            capability,
-            kind,
-            tenant,
-            good: count(good),
-            bad: count(bad),
-        })
+        .map(
+            |(seconds, capability, kind, tenant, good, bad)| OutcomeRow {
+                at: seconds / BUCKET.as_secs() as i64,
+                capability,
+                kind,
+                tenant,
+                good: count(good),
+                bad: count(bad),
+            },
+        )
         .collect())
 }
 
@@ -195,10 +197,7 @@ pub async fn revision_before(
 }
 
 /// The newest revision, and the marks after `since`.
-pub async fn marks(
-    db: &mut PgConnection,
-    since: i64,
-) -> Result<(i64, Vec<Mark>), sqlx::Error> {
+pub async fn marks(db: &mut PgConnection, since: i64) -> Result<(i64, Vec<Mark>), sqlx::Error> {
     let newest: i64 = sqlx::query_scalar("select revision from ficus.clock")
         .fetch_one(&mut *db)
         .await?;
@@ -213,14 +212,16 @@ pub async fn marks(
     .await?;
     let marks = rows
         .into_iter()
-        .map(|(revision, seconds, by_guard, entity, capability, tenant)| Mark {
-            revision,
-            at: seconds / BUCKET.as_secs() as i64,
-            by_guard,
-            entity,
-            capability,
-            tenant,
-        })
+        .map(
+            |(revision, seconds, by_guard, entity, capability, tenant)| Mark {
+                revision,
+                at: seconds / BUCKET.as_secs() as i64,
+                by_guard,
+                entity,
+                capability,
+                tenant,
+            },
+        )
         .collect();
     Ok((newest, marks))
 }

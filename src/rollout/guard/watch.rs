@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 
+use super::episode::Episodes;
 use super::judge::Rule;
 use super::limits::Config;
 use super::memory::{Judgement, Memory, Standing};
@@ -29,8 +30,6 @@ use crate::telemetry::Metrics;
 const ACTOR: &str = "guard";
 /// Findings of tenants that the evidence of one rollback holds.
 const MOST_EVIDENCE: usize = 20;
-/// What is over counts as one episode, and is told once, until it has been away for so long.
-const EPISODE: Bin = 30;
 
 /// The guard of a process; it looks only while the process leads.
 pub struct Guard {
@@ -50,8 +49,7 @@ struct State {
     revision: i64,
     marks: Vec<Mark>,
     judged: Bin,
-    /// What has been told, and when it was last so.
-    told: BTreeMap<String, Bin>,
+    told: Episodes,
 }
 
 impl Guard {
@@ -107,11 +105,15 @@ impl Guard {
                 let mut waves = HashMap::new();
                 standing.taken_back = taken_back(&state.taken_back(&capability), &waves);
                 for (tenant, since) in found {
-                    standing.tenants.insert(tenant, (since, waves.remove(&tenant)));
+                    standing
+                        .tenants
+                        .insert(tenant, (since, waves.remove(&tenant)));
                 }
             }
             let tenants = state.config.tenants;
-            let judgement = state.memory.judge(&capability, &limits, &standing, tenants, now);
+            let judgement = state
+                .memory
+                .judge(&capability, &limits, &standing, tenants, now);
             self.metrics
                 .guard
                 .verdict(&capability, judgement.verdict.number());
@@ -168,11 +170,16 @@ impl Guard {
         let reason = format!("{whom}: {words}");
         if !state.config.acts {
             if state.tells(&format!("would {capability} {extent:?}"), true) {
-                tracing::error!(capability, reason, "would be rolled back, and guard.act is off");
+                tracing::error!(
+                    capability,
+                    reason,
+                    "would be rolled back, and guard.act is off"
+                );
             }
             return;
         }
-        let author = Author::new(ACTOR, Source::Guard, reason.clone()).with_evidence(evidence.clone());
+        let author =
+            Author::new(ACTOR, Source::Guard, reason.clone()).with_evidence(evidence.clone());
         match roll_back(pool, &Terms::of(author), &scope).await {
             Ok(change) if change.changed > 0 => {
                 self.metrics.count_rollback(capability, cause);
@@ -204,7 +211,7 @@ impl State {
             revision: store::revision_before(&mut db, config.cool_down).await?,
             marks: Vec::new(),
             judged: 0,
-            told: BTreeMap::new(),
+            told: Episodes::default(),
             config,
         })
     }
@@ -239,10 +246,10 @@ impl State {
         (self.read_until, self.judged) = (now, bin);
         let cool_down = bins(self.config.cool_down);
         let oldest = bin - horizon();
-        self.marks.retain(|mark| mark.at >= oldest.min(bin - cool_down));
+        self.marks
+            .retain(|mark| mark.at >= oldest.min(bin - cool_down));
         // A little longer than they can be met again.
         self.known.retain(|_, at| *at >= oldest - 60);
-        self.told.retain(|_, at| *at >= bin - EPISODE);
         self.memory.forget_before(bin);
         Ok(is_new)
     }
@@ -280,9 +287,8 @@ impl State {
         })
     }
 
-    /// Whether this is to be told: it is so, and has not been told of this episode.
     fn tells(&mut self, what: &str, is_so: bool) -> bool {
-        is_so && self.told.insert(what.to_owned(), self.judged).is_none()
+        self.told.begins(what, is_so, self.judged)
     }
 }
 
@@ -317,12 +323,18 @@ fn order(
                 .into_iter()
                 .filter(|tenant| !state.cools(capability, Some(*tenant)))
                 .collect();
-            let found = warm.first().and_then(|tenant| of(*tenant)).map(|it| &it.finding)?;
+            let found = warm
+                .first()
+                .and_then(|tenant| of(*tenant))
+                .map(|it| &it.finding)?;
             let whom = match warm.as_slice() {
                 [one] => format!("tenant {one}"),
                 many => format!("{} tenants", many.len()),
             };
-            let refs = warm.into_iter().map(|id| TenantRef::Id(TenantId(id))).collect();
+            let refs = warm
+                .into_iter()
+                .map(|id| TenantRef::Id(TenantId(id)))
+                .collect();
             Some((
                 Scope::Flags(capability.to_owned(), refs),
                 whom,

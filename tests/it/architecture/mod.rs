@@ -59,7 +59,10 @@ fn what_outlives_the_migration_knows_nothing_of_it() {
             );
         }
     }
-    for file in files_in("src").iter().filter(|file| file.module() == "proxy") {
+    for file in files_in("src")
+        .iter()
+        .filter(|file| file.module() == "proxy")
+    {
         let all = file.code.matches("crate::rollout").count();
         let counting = file.code.matches("crate::rollout::outcomes::").count();
         assert_eq!(
