@@ -11,6 +11,7 @@ mod check;
 mod exit;
 mod explain;
 mod flag;
+mod guard;
 mod output;
 mod overrides;
 mod rollback;
@@ -123,6 +124,9 @@ enum Command {
     /// What stands above every flag
     #[command(subcommand)]
     Override(overrides::Command),
+    /// What the guard says of the modern side, and why
+    #[command(subcommand)]
+    Guard(guard::Command),
     /// Take tenants, a capability or everything back to legacy, confirmed by every proxy
     Rollback(rollback::RollbackArgs),
     /// Who changed what, when and why; and undo
@@ -149,6 +153,8 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => crate::app::serve(args.into()).map_err(Failure::from),
         Command::Check(args) => check::run(&output, args),
         Command::Demo(args) => serve::demo(args),
+        // It asks no server, and must not need to know of one.
+        Command::Guard(guard::Command::Test(args)) => guard::test(&output, &args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ficus", &mut script);
@@ -185,6 +191,7 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
             Command::Flag(command) => flag::run(&client, command).await,
             Command::Capability(command) => capability::run(&client, command).await,
             Command::Override(command) => overrides::run(&client, command).await,
+            Command::Guard(command) => guard::run(&client, command).await,
             Command::Rollback(args) => rollback::run(&client, args).await,
             Command::Audit(command) => audit::run(&client, command).await,
             Command::Apikey(command) => apikey::run(&client, command).await,

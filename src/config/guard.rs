@@ -134,3 +134,21 @@ fn factor(text: &str) -> Result<f64, String> {
         .filter(|number| (1.0..=100.0).contains(number))
         .ok_or_else(|| "expected a number from \"1\" to \"100\" such as \"1.5\"".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::valid;
+    use super::*;
+
+    #[test]
+    fn a_capability_is_held_to_its_own_limits_and_to_its_profile() {
+        let guard = valid("full").guard;
+        assert!(!guard.acts);
+        let invoices = guard.limits_of("billing.invoices");
+        assert_eq!((invoices.error_rate, invoices.factor), (Some(0.05), 1.5));
+        assert_eq!(invoices.outcomes["duplicate"], 0.0);
+        let standard = Limits::default();
+        assert_eq!(guard.limits_of("dashboard"), &standard);
+        assert_eq!(guard.limits_of("of-another-process"), &standard);
+    }
+}

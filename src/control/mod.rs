@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod extract;
 mod flags;
+mod guard;
 mod health;
 mod local;
 mod metrics;
@@ -156,6 +157,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         read("/api/v1/capabilities", get(capabilities::list)),
         read("/api/v1/capabilities/{capability}", get(capabilities::show)),
+        read("/api/v1/guard", get(guard::list)),
+        read("/api/v1/guard/{capability}", get(guard::show)),
+        write(Method::POST, "/api/v1/outcomes", post(guard::report)),
         read("/api/v1/overrides", get(overrides::list)),
         write(Method::POST, "/api/v1/overrides", post(overrides::set)),
         write(

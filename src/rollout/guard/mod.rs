@@ -12,11 +12,13 @@ pub mod memory;
 pub mod replay;
 pub mod scope;
 pub mod series;
+mod shown;
 pub mod store;
 mod verdict;
 mod watch;
 pub mod words;
 
 pub use limits::{Config, Limits, Misses};
+pub use shown::{FailedTenant, GuardRollback, Guarded, GuardedDetail, guarded, guarded_detail};
 pub use verdict::{NewestVerdict, Verdict, newest_verdict};
 pub use watch::Guard;

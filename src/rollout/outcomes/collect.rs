@@ -13,8 +13,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::store::{self, Shipper};
 use super::tally::{Batch, Outcomes, now};
-use super::{BUCKET, Cell, Key, store};
+use super::{BUCKET, Cell, Key};
 use crate::telemetry::Metrics;
 
 /// Batches of workers that wait: some for each of very many workers.
@@ -62,7 +63,7 @@ impl Collector {
 
     /// Runs until `stop`, and sends what is there then. Bound: one statement at a time, `BACKLOG` buckets.
     pub async fn run(mut self, pool: PgPool, instance: Uuid, stop: CancellationToken) {
-        let from = store::From {
+        let from = Shipper {
             process: Uuid::new_v4(),
             instance,
         };
@@ -121,7 +122,7 @@ impl Collector {
         }
     }
 
-    async fn send(&mut self, pool: &PgPool, from: store::From) {
+    async fn send(&mut self, pool: &PgPool, from: Shipper) {
         while let Some(told) = self.backlog.front() {
             let (number, into) = now();
             let age = BUCKET.mul_f64((number - told.number).max(0) as f64) + into;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::flags::Side;
 
 pub use collect::{Collector, Told};
-pub use store::{Reported, report_outcomes};
+pub use store::{Reported, Shipper, report_outcomes, ship};
 pub use tally::Outcomes;
 
 /// The length of a bucket: what a fast rollback waits for in the worst case.

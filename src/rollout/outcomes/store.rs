@@ -28,16 +28,16 @@ const SHIP: &str = "
 
 /// Who counted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct From {
+pub struct Shipper {
     /// Another one at each start.
     pub process: Uuid,
     pub instance: Uuid,
 }
 
-/// Sends one bucket that began `age` ago.
-pub(super) async fn ship(
+/// Sends one bucket that began `age` ago. `lost`: buckets that were given up before it.
+pub async fn ship(
     pool: &PgPool,
-    from: From,
+    from: Shipper,
     told: &Told,
     age: Duration,
     lost: u32,
