@@ -3,6 +3,13 @@
 //! Its own bench: `cargo bench --bench guard`. It is deterministic but for the times, prints the table of
 //! docs/BENCHMARKS.md, and writes the plot docs/guard.svg. FICUS_SEEDS and FICUS_TENANTS make a trial run small.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench that cannot be set up has nothing to measure, and its figures are its output"
+)]
+
 #[path = "guard/plot.rs"]
 mod plot;
 mod support;
@@ -16,7 +23,9 @@ use arc_swap::ArcSwap;
 use chrono::Utc;
 use ficus::rollout::guard::memory::{Bucket, Memory};
 use ficus::rollout::guard::{Config, Guard};
-use ficus::rollout::outcomes::{Asked, CapabilityId, Cell, Ending, Key, Shipper, Told, ship};
+use ficus::rollout::outcomes::{
+    Asked, CapabilityId, Cell, Collector, Ending, Key, Shipper, Told, ship,
+};
 use ficus::telemetry::Metrics;
 use traffic::{HEALTHY, MINUTE, Mood, Run, Script, run};
 
@@ -27,12 +36,34 @@ const ONSET: i64 = 20 * MINUTE;
 fn main() {
     let seeds = support::number("FICUS_SEEDS", 20) as u64;
     println!("{}", simulate(seeds));
+    counting();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(scale(support::number("FICUS_TENANTS", 20_000)));
+}
+
+/// What a request's counting takes on its worker: a hundred tenants, and as many as one worker counts apart.
+fn counting() {
+    let (outcomes, _collector) = Collector::new(Arc::new(Metrics::new()));
+    let capability = CapabilityId::of(traffic::CAPABILITY).expect("a number");
+    for tenants in [100, 30_000] {
+        let rounds = 1_000_000;
+        let begun = Instant::now();
+        for round in 0..rounds {
+            let key = Key {
+                capability,
+                side: Asked::Modern,
+                tenant: 1 + round % tenants,
+            };
+            outcomes.count(key, Ending::Answered, Duration::from_millis(40));
+        }
+        let each = begun.elapsed().as_nanos() / rounds as u128;
+        println!("counting one request, {tenants} tenants: {each} ns");
+        outcomes.hand_over(1);
+    }
 }
 
 struct Case {

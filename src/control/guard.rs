@@ -15,10 +15,16 @@ use crate::rollout::outcomes::{Reported, report_outcomes};
 const MOST_OUTCOMES: usize = 1000;
 
 /// What the modern side reports.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutcomesBody {
     pub outcomes: Vec<Reported>,
+}
+
+/// How many were taken.
+#[derive(Clone, Debug, Deserialize, Serialize, schemars::JsonSchema)]
+pub(super) struct Told {
+    pub told: usize,
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Page<Guarded>>, Problem> {
@@ -35,7 +41,7 @@ pub(super) async fn show(
 pub(super) async fn report(
     Shared(state): Shared<State>,
     Body(body): Body<OutcomesBody>,
-) -> Result<Json<serde_json::Value>, Problem> {
+) -> Result<Json<Told>, Problem> {
     if body.outcomes.len() > MOST_OUTCOMES {
         return Err(Problem::invalid(format!(
             "{} outcomes at once: expected at most {MOST_OUTCOMES}",
@@ -54,5 +60,7 @@ pub(super) async fn report(
         )));
     }
     report_outcomes(&state.db, &body.outcomes).await?;
-    Ok(Json(serde_json::json!({ "told": body.outcomes.len() })))
+    Ok(Json(Told {
+        told: body.outcomes.len(),
+    }))
 }

@@ -178,8 +178,11 @@ impl Replay {
         }
     }
 
+    /// What a recording has of the modern side after it was left there would not have been.
     pub fn add(&mut self, bucket: &Bucket) {
-        self.memory.add(bucket, &self.config);
+        if bucket.side == Asked::Legacy || !self.is_back(&bucket.capability, bucket.tenant) {
+            self.memory.add(bucket, &self.config);
+        }
     }
 
     /// Whether requests of this tenant would be on legacy by now.

@@ -15,7 +15,7 @@ use crate::rollout::{Error, capabilities, capability};
 const MOST: i64 = 100;
 
 /// One capability and the newest verdict on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Guarded {
     pub capability: String,
     #[serde(flatten)]
@@ -23,7 +23,7 @@ pub struct Guarded {
 }
 
 /// The same, with what stands behind it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GuardedDetail {
     #[serde(flatten)]
     pub guarded: Guarded,
@@ -33,14 +33,14 @@ pub struct GuardedDetail {
     pub rollbacks: Vec<GuardRollback>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct FailedTenant {
     pub tenant: i64,
     pub at: DateTime<Utc>,
     pub evidence: Value,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct GuardRollback {
     pub revision: i64,
     pub at: DateTime<Utc>,

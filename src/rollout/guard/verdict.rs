@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 
 /// What is known of the modern side. Only [`Verdict::Fail`] ever moves anybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Pass,
@@ -46,7 +46,7 @@ impl Verdict {
 }
 
 /// A verdict with its time and its reasons.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NewestVerdict {
     pub verdict: Verdict,
     /// When it was judged; `None`: never.

@@ -91,7 +91,7 @@ impl Guard {
         if state.tells("silent", !silent.is_empty()) {
             tracing::error!(proxies = ?silent, "proxies do not tell what they count: the guard knows only a part, and holds");
         }
-        let mut rows = Vec::new();
+        let (mut rows, mut orders) = (Vec::new(), Vec::new());
         for (capability, forced) in store::capabilities(&mut db).await? {
             let limits = state.config.limits_of(&capability).clone();
             let suspects = state.memory.suspects(&capability, &limits, now);
@@ -138,15 +138,20 @@ impl Guard {
                     describe(&judgement.finding)
                 );
             }
-            if !forced {
-                for extent in &judgement.extents {
-                    self.take_back(pool, state, &capability, extent, &judgement, &evidence)
-                        .await;
-                }
+            if !forced && !judgement.extents.is_empty() {
+                orders.push((capability, judgement, evidence));
             }
         }
-        store::put_verdicts(&mut db, &rows).await?;
-        Ok(())
+        // Given back first: a rollback takes one of its own, and nothing may keep it waiting.
+        drop(db);
+        for (capability, judgement, evidence) in &orders {
+            for extent in &judgement.extents {
+                self.take_back(pool, state, capability, extent, judgement, evidence)
+                    .await;
+            }
+        }
+        let mut db = pool.acquire().await?;
+        Ok(store::put_verdicts(&mut db, &rows).await?)
     }
 
     async fn take_back(

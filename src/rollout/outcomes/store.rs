@@ -95,7 +95,7 @@ fn array(latency: &[u64; CELLS]) -> String {
 }
 
 /// What the modern side says of its own work since it last said so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reported {
     pub capability: String,

@@ -13,8 +13,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::chance;
@@ -285,6 +283,3 @@ fn finding(case: Case<'_>, window: Window, limit: Limit, rule: Rule, limits: &Li
         legacy_bad: limit.measure.bad(legacy),
     }
 }
-
-/// A window of the shortest length that anybody may set.
-pub const LEAST_WINDOW: Duration = Duration::from_secs(10);
