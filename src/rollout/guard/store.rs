@@ -196,12 +196,14 @@ pub async fn revision_before(
     .await
 }
 
+type MarkRow = (i64, i64, bool, String, Option<String>, Option<i64>);
+
 /// The newest revision, and the marks after `since`.
 pub async fn marks(db: &mut PgConnection, since: i64) -> Result<(i64, Vec<Mark>), sqlx::Error> {
     let newest: i64 = sqlx::query_scalar("select revision from ficus.clock")
         .fetch_one(&mut *db)
         .await?;
-    let rows: Vec<(i64, i64, bool, String, Option<String>, Option<i64>)> = sqlx::query_as(
+    let rows: Vec<MarkRow> = sqlx::query_as(
         "select c.revision, floor(extract(epoch from c.at))::bigint, c.source = 'guard', i.entity, i.capability, i.tenant_id
          from ficus.change as c join ficus.change_item as i on i.revision = c.revision
          where c.revision > $1 and c.revision <= $2 and (c.source = 'guard' or i.entity = 'override')",
