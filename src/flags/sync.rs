@@ -14,7 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::store::{self, Instance, Stamp};
+use super::store::{self, Stamp};
+use super::presence::{self, Instance};
+use super::writes::Report;
 use super::{Config, Flags, Snapshot};
 use crate::ids::Revision;
 use crate::telemetry::Metrics;
@@ -29,6 +31,8 @@ const ROW_DEADLINE: Duration = Duration::from_secs(6);
 const LOAD_DEADLINE: Duration = Duration::from_secs(90);
 /// The row in `ficus.instance` says alive this often; after 10 s of silence the fleet calls us dead.
 const BEAT: Duration = Duration::from_secs(2);
+/// While frozen writes are under way, somebody waits for their end: it is told this often.
+const DRAIN: Duration = Duration::from_millis(100);
 /// Between two attempts to reach PostgreSQL.
 const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
 /// A disk snapshot that could not be written is tried again after this.
@@ -65,6 +69,8 @@ struct Memory {
     same_history: Option<(Revision, Stamp)>,
     /// The database is older than the snapshot: said once.
     refusing: bool,
+    /// Frozen writes were under way at the last report.
+    draining: bool,
     /// Local actions that the database did not take: each is said once.
     complained: BTreeSet<Uuid>,
 }
@@ -101,7 +107,7 @@ impl Sync {
         }
         // A successor has this instance's row now.
         if !self.flags.has_successor() {
-            let goodbye = store::mark_stopped(&self.pool, self.instance.id);
+            let goodbye = presence::mark_stopped(&self.pool, self.instance.id);
             if !matches!(timeout(Duration::from_secs(1), goodbye).await, Ok(Ok(()))) {
                 tracing::info!(
                     "stopping without telling the database: the fleet will see it in 10 s"
@@ -128,7 +134,7 @@ impl Sync {
         if self.config.notify {
             within(listener.listen(CHANNEL)).await?;
         }
-        let register = || store::register(&self.pool, &self.instance, self.flags.revision());
+        let register = || presence::register(&self.pool, &self.instance, self.flags.revision());
         within(register()).await?;
         self.catch_up(memory).await?;
         self.metrics.database_up.set(1);
@@ -157,10 +163,11 @@ impl Sync {
                 },
                 _ = poll.tick() => self.follow(memory).await?,
                 _ = beat.tick() => {
-                    if !within(store::heartbeat(&self.pool, self.instance.id)).await? {
+                    if !self.report_writes(memory).await? {
                         within(register()).await?;
                     }
                 }
+                () = sleep(DRAIN), if memory.draining => drop(self.report_writes(memory).await?),
                 // A link that swallows packets raises nothing by itself: ask it something.
                 _ = probe.tick() => {
                     let question = sqlx::query("select 1").execute(&mut listener);
@@ -169,6 +176,21 @@ impl Sync {
                 () = self.flags.0.acted.notified() => self.catch_up(memory).await.map(drop)?,
             }
         }
+    }
+
+    /// The sign of life, with what is under way of what is frozen. False: this process has no row.
+    async fn report_writes(&self, memory: &mut Memory) -> Result<bool, Ended> {
+        let report = self.count_writes(memory);
+        within(presence::heartbeat(&self.pool, self.instance.id, report.as_ref())).await
+    }
+
+    /// To be called when the snapshot is in force: what is counted then includes whatever the one before let in.
+    fn count_writes(&self, memory: &mut Memory) -> Option<Report> {
+        let snapshot = self.flags.load_full()?;
+        let now = self.flags.server_time();
+        let report = self.flags.writes().report(snapshot.frozen(), snapshot.revision, now);
+        memory.draining = report.as_ref().is_some_and(|it| !it.frozen.is_empty());
+        report
     }
 
     /// Catches up while in step with the database: the only time at which propagation is worth measuring.
@@ -200,7 +222,8 @@ impl Sync {
 
     async fn fetch(&self, memory: &mut Memory) -> Result<Option<f64>, Ended> {
         let have = self.flags.revision();
-        let (newest, stamp) = within(store::newest_revision(&self.pool, have)).await?;
+        let (newest, stamp, now) = within(store::newest_revision(&self.pool, have)).await?;
+        self.flags.set_server_time(now);
         if newest < have {
             // When it passes us by one day, its history is still another one.
             memory.same_history = None;
@@ -238,7 +261,8 @@ impl Sync {
                 .as_ref()
                 .map_or(0, |s| s.tenant_count() as i64),
         );
-        within(store::acknowledge(&self.pool, self.instance.id, revision)).await
+        let writes = self.count_writes(memory);
+        within(presence::acknowledge(&self.pool, self.instance.id, revision, writes.as_ref())).await
     }
 
     fn refuse(&self, database: Revision, memory: &mut Memory) -> Option<f64> {

@@ -75,6 +75,8 @@ pub struct Metrics {
     pub rate_limits_counted_alone: Counter,
     pub in_flight: Gauge,
     pub connections: Gauge,
+    pub writes_in_flight: Gauge,
+    pub freezes: Gauge,
 }
 
 impl Default for Metrics {
@@ -111,6 +113,8 @@ impl Metrics {
             rate_limits_counted_alone: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            writes_in_flight: Gauge::default(),
+            freezes: Gauge::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -224,6 +228,16 @@ impl Metrics {
             "Connections of clients that are open",
             metrics.connections.clone(),
         );
+        r.register(
+            "writes_in_flight",
+            "Requests being answered now that write, which a freeze would wait for",
+            metrics.writes_in_flight.clone(),
+        );
+        r.register(
+            "freezes",
+            "Freezes in force on this process",
+            metrics.freezes.clone(),
+        );
         metrics
     }
 
@@ -290,7 +304,7 @@ impl Metrics {
             legacy: side(Side::Legacy),
             modern: side(Side::Modern),
             decided_legacy: Reason::ALL.map(|reason| decision(Side::Legacy, reason)),
-            decided_modern: [Reason::Flag, Reason::Route]
+            decided_modern: [Reason::Flag, Reason::Route, Reason::Split]
                 .map(|reason| decision(Side::Modern, reason)),
         }
     }

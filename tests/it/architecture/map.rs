@@ -138,6 +138,10 @@ pub const FENCES: [Fence; 7] = [
         files: &[
             ("src/app/", "it hands the pools out"),
             ("src/flags/store.rs", "the snapshot's queries"),
+            (
+                "src/flags/presence.rs",
+                "the process's own row in ficus.instance",
+            ),
             ("src/flags/sync.rs", "LISTEN, and the loop around the store"),
             ("src/identity/store/sql.rs", "the queries of legacy's users"),
             (
