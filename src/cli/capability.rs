@@ -64,7 +64,10 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
         } => {
             let route = format!("/api/v1/capabilities/{}/split", encode(&capability));
             let body = how.body(json!({ "percent": percent }));
-            let written: Written = client.backend.call(Method::PUT, &route, Some(&body)).await?;
+            let written: Written = client
+                .backend
+                .call(Method::PUT, &route, Some(&body))
+                .await?;
             return tell(client, &written, None);
         }
     }

@@ -85,10 +85,14 @@ pub async fn freeze(client: &Client<'_>, args: FreezeArgs) -> Result<ExitCode, F
     let told = tell(client, &done.written, None)?;
     if let Some(until) = done.until {
         let until = until.format("%F %T UTC");
-        client.output.say(&format!("frozen until {until}, at the latest"));
+        client
+            .output
+            .say(&format!("frozen until {until}, at the latest"));
     }
     if let Some(drain) = &done.drain {
-        client.output.data(drain, |drain| under_way(client.output, drain))?;
+        client
+            .output
+            .data(drain, |drain| under_way(client.output, drain))?;
         if !drain.drained {
             client
                 .output
@@ -151,5 +155,8 @@ fn under_way(output: &Output, drain: &Drain) -> String {
         true => String::new(),
         false => output.table(&titles, &rows),
     };
-    format!("{}: {writes}\n{table}", output.paint(Paint::Bad, "NOT drained"))
+    format!(
+        "{}: {writes}\n{table}",
+        output.paint(Paint::Bad, "NOT drained")
+    )
 }

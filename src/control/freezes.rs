@@ -127,7 +127,19 @@ mod tests {
         assert_eq!(parse_span("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_span("15m"), Ok(Duration::from_secs(900)));
         assert_eq!(parse_span("24h"), Ok(LONGEST_FREEZE));
-        for text in ["", "m", "0s", "-1m", "15", "25h", "1d", "1.5h", "infinity", "99999999999999999999s", "+5m"] {
+        for text in [
+            "",
+            "m",
+            "0s",
+            "-1m",
+            "15",
+            "25h",
+            "1d",
+            "1.5h",
+            "infinity",
+            "99999999999999999999s",
+            "+5m",
+        ] {
             assert!(parse_span(text).is_err(), "{text:?}");
         }
     }

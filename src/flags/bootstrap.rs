@@ -48,7 +48,16 @@ pub fn load_bootstrap(path: &Path) -> Result<Snapshot, Unreadable> {
         .capabilities
         .into_iter()
         .zip(0..)
-        .map(|((name, effect), ordinal)| (name, Capability { ordinal, effect, split: None }));
+        .map(|((name, effect), ordinal)| {
+            (
+                name,
+                Capability {
+                    ordinal,
+                    effect,
+                    split: None,
+                },
+            )
+        });
     let capabilities: BTreeMap<String, Capability> = numbered.collect();
     let mut tenants = BTreeMap::new();
     for entry in file.tenants {

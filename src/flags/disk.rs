@@ -52,7 +52,14 @@ impl From<Layout1> for Layout {
     fn from(old: Layout1) -> Self {
         let capability = |(name, ordinal, effect)| {
             let split = None;
-            (name, Capability { ordinal, effect, split })
+            (
+                name,
+                Capability {
+                    ordinal,
+                    effect,
+                    split,
+                },
+            )
         };
         Self {
             revision: old.revision,
@@ -224,13 +231,10 @@ pub fn decode(bytes: &[u8]) -> Result<Snapshot, Unreadable> {
         Tenant::new(TenantId(id), TenantFacts { slug, class }).with_planes(low, high)
     };
     let tenants = layout.tenants.into_iter().map(tenant).collect();
-    Ok(Snapshot::build(
-        layout.revision,
-        capabilities,
-        layout.forced,
-        tenants,
+    Ok(
+        Snapshot::build(layout.revision, capabilities, layout.forced, tenants)
+            .with_frozen(layout.frozen),
     )
-    .with_frozen(layout.frozen))
 }
 
 #[cfg(test)]
@@ -312,7 +316,10 @@ mod tests {
         let read = decode(&bytes).expect("read");
         let tenant = read.tenant_by_slug("acme").expect("the tenant");
         assert_eq!(tenant.state(1), Some(State::Modern));
-        assert_eq!((read.revision, read.frozen().is_empty()), (Revision(9), true));
+        assert_eq!(
+            (read.revision, read.frozen().is_empty()),
+            (Revision(9), true)
+        );
     }
 
     proptest! {

@@ -78,7 +78,8 @@ impl Frozen {
     pub fn in_force(&self, now: ServerTime) -> impl Iterator<Item = (FreezeScope, ServerTime)> {
         let all = self.all.map(|until| (FreezeScope::All, until));
         let capabilities = self.capabilities.iter();
-        let capabilities = capabilities.map(|(name, until)| (FreezeScope::Capability(name.clone()), *until));
+        let capabilities =
+            capabilities.map(|(name, until)| (FreezeScope::Capability(name.clone()), *until));
         let tenants = self.tenants.iter();
         let tenants = tenants.map(|(id, until)| (FreezeScope::Tenant(*id), *until));
         let every = all.into_iter().chain(capabilities).chain(tenants);
@@ -142,7 +143,10 @@ mod tests {
         let mut all = frozen();
         all.set(FreezeScope::All, ServerTime(1_500));
         assert_eq!(end(&all, "users", 2, 0), Some(1_500));
-        assert_eq!(all.covering(None, None, ServerTime(0)).map(|(_, u)| u.0), Some(1_500));
+        assert_eq!(
+            all.covering(None, None, ServerTime(0)).map(|(_, u)| u.0),
+            Some(1_500)
+        );
     }
 
     #[test]

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::Caller;
 use super::local::Pins;
-use super::table::{Row, Table};
 use super::split::Split;
+use super::table::{Row, Table};
 pub use super::words::Class;
 use super::{Effect, Frozen, State};
 use crate::ids::{Revision, TenantId, TenantRef};

@@ -66,7 +66,8 @@ impl Split {
     /// Whether the key is in the share.
     pub fn takes(self, capability: &str, key: &str) -> bool {
         // Neither end costs a hash.
-        self.share == BUCKETS || self.share > 0 && bucket(VERSION, SALT, capability, key) < self.share
+        self.share == BUCKETS
+            || self.share > 0 && bucket(VERSION, SALT, capability, key) < self.share
     }
 
     /// The share as people write it.
@@ -84,7 +85,9 @@ impl Percent {
     /// Reads `25`, `0.05` or `12.5%`. The error says what is expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let fault = || {
-            format!("{text:?} is no share: expected 0 to 100 with two decimals at most, such as 25 or 0.05")
+            format!(
+                "{text:?} is no share: expected 0 to 100 with two decimals at most, such as 25 or 0.05"
+            )
         };
         let number = text.strip_suffix('%').unwrap_or(text);
         let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
@@ -162,7 +165,9 @@ mod tests {
 
     #[test]
     fn what_is_no_percentage_is_refused() {
-        for text in ["", "-1", "101", "100.01", "1.234", ".5", "5.", "NaN", "1e1", "0x1", "10 %", "１"] {
+        for text in [
+            "", "-1", "101", "100.01", "1.234", ".5", "5.", "NaN", "1e1", "0x1", "10 %", "１",
+        ] {
             assert!(Percent::parse(text).is_err(), "{text:?}");
         }
         assert_eq!(Percent::parse("12.5%").map(Percent::hundredths), Ok(1_250));

@@ -84,7 +84,10 @@ pub async fn load_all(pool: &PgPool, old: Option<&Snapshot>) -> sqlx::Result<Rea
         "select tenant_id, capability, ceil(extract(epoch from until) * 1000)::bigint from ficus.freeze",
     );
     for (tenant, capability, until) in freezes.fetch_all(&mut *tx).await? {
-        frozen.set(freeze_scope(tenant, capability.as_deref()), ServerTime(until));
+        frozen.set(
+            freeze_scope(tenant, capability.as_deref()),
+            ServerTime(until),
+        );
     }
 
     // Flags come folded into their tenant's row: as text, a character a capability would be shorter to write,
@@ -132,7 +135,8 @@ pub async fn load_all(pool: &PgPool, old: Option<&Snapshot>) -> sqlx::Result<Rea
     }
     tx.rollback().await?;
     Ok(Read {
-        value: Snapshot::build(Revision(revision), capabilities, forced, tenants).with_frozen(frozen),
+        value: Snapshot::build(Revision(revision), capabilities, forced, tenants)
+            .with_frozen(frozen),
         rejected,
         stamp,
     })

@@ -14,8 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::store::{self, Stamp};
 use super::presence::{self, Instance};
+use super::store::{self, Stamp};
 use super::writes::Report;
 use super::{Config, Flags, Snapshot};
 use crate::ids::Revision;
@@ -181,14 +181,22 @@ impl Sync {
     /// The sign of life, with what is under way of what is frozen. False: this process has no row.
     async fn report_writes(&self, memory: &mut Memory) -> Result<bool, Ended> {
         let report = self.count_writes(memory);
-        within(presence::heartbeat(&self.pool, self.instance.id, report.as_ref())).await
+        within(presence::heartbeat(
+            &self.pool,
+            self.instance.id,
+            report.as_ref(),
+        ))
+        .await
     }
 
     /// To be called when the snapshot is in force: what is counted then includes whatever the one before let in.
     fn count_writes(&self, memory: &mut Memory) -> Option<Report> {
         let snapshot = self.flags.load_full()?;
         let now = self.flags.server_time();
-        let report = self.flags.writes().report(snapshot.frozen(), snapshot.revision, now);
+        let report = self
+            .flags
+            .writes()
+            .report(snapshot.frozen(), snapshot.revision, now);
         memory.draining = report.as_ref().is_some_and(|it| !it.frozen.is_empty());
         report
     }
@@ -262,7 +270,13 @@ impl Sync {
                 .map_or(0, |s| s.tenant_count() as i64),
         );
         let writes = self.count_writes(memory);
-        within(presence::acknowledge(&self.pool, self.instance.id, revision, writes.as_ref())).await
+        within(presence::acknowledge(
+            &self.pool,
+            self.instance.id,
+            revision,
+            writes.as_ref(),
+        ))
+        .await
     }
 
     fn refuse(&self, database: Revision, memory: &mut Memory) -> Option<f64> {

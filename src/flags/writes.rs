@@ -147,7 +147,8 @@ impl Writes {
         for shard in 0..SHARDS {
             let slots = self.0.lock(shard);
             for entry in slots.entries.iter().flatten() {
-                let of_it = |c: &&mut Covered| c.scope.covers(entry.capability.as_deref(), entry.whose);
+                let of_it =
+                    |c: &&mut Covered| c.scope.covers(entry.capability.as_deref(), entry.whose);
                 for covered in covered.iter_mut().filter(of_it) {
                     covered.writes += 1;
                     // The oldest are looked for below, among more than are shown.
@@ -235,13 +236,20 @@ mod tests {
 
     fn counted(writes: &Writes, scope: FreezeScope) -> u64 {
         let report = writes.report(&frozen(scope), Revision(7), NOW);
-        report.expect("a freeze").frozen.iter().map(|it| it.writes).sum()
+        report
+            .expect("a freeze")
+            .frozen
+            .iter()
+            .map(|it| it.writes)
+            .sum()
     }
 
     #[test]
     fn a_write_is_under_way_until_it_is_dropped() {
         let writes = Writes::default();
-        let held: Vec<_> = (0..100).map(|tenant| begin(&writes, "orders", tenant)).collect();
+        let held: Vec<_> = (0..100)
+            .map(|tenant| begin(&writes, "orders", tenant))
+            .collect();
         assert_eq!(counted(&writes, FreezeScope::All), 100);
         assert_eq!(counted(&writes, FreezeScope::Tenant(TenantId(5))), 1);
         assert_eq!(counted(&writes, FreezeScope::Capability("users".into())), 0);
@@ -267,6 +275,9 @@ mod tests {
         let _held = begin(&writes, "orders", 2);
         assert_eq!(writes.report(&Frozen::default(), Revision(1), NOW), None);
         let ended = ServerTime(60_000);
-        assert_eq!(writes.report(&frozen(FreezeScope::All), Revision(1), ended), None);
+        assert_eq!(
+            writes.report(&frozen(FreezeScope::All), Revision(1), ended),
+            None
+        );
     }
 }

@@ -10,17 +10,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 
 use super::edge::{Edge, Leads, Target, caller};
-use super::policy::auth::{Auth, is_one_tenant};
 use super::explain_hold::Held;
 use super::hold;
 use super::intent::is_write;
+use super::policy::auth::{Auth, is_one_tenant};
 use super::refusal::Refusal;
 use super::routes::normal_path;
 use super::visitor;
 use crate::flags::{Caller, Flags, Keys, Reason, Snapshot};
-use crate::identity::{
-    Facts, Identity, Named, Proof, Strength, Unresolved, User, normalise_host,
-};
+use crate::identity::{Facts, Identity, Named, Proof, Strength, Unresolved, User, normalise_host};
 
 /// A request as an operator describes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,7 +105,10 @@ impl Explainer {
         };
         let caller = caller(snapshot, identity.as_ref().and_then(|i| i.tenant.as_ref()));
         let keys = Keys {
-            user: identity.as_ref().and_then(|i| i.user.as_deref()).map(User::id),
+            user: identity
+                .as_ref()
+                .and_then(|i| i.user.as_deref())
+                .map(User::id),
             session: visitor::named(&headers),
         };
         let verdict = edge.decide(leads, Some(snapshot), caller, keys);

@@ -31,11 +31,13 @@ impl Held<'_> {
         let seconds = self.now.to(until).as_secs();
         Some(match writes {
             true => {
-                let said = format!("{what} is frozen for {seconds} s more, and this writes: 503 frozen");
+                let said =
+                    format!("{what} is frozen for {seconds} s more, and this writes: 503 frozen");
                 (said, true)
             }
             false => {
-                let said = format!("{what} is frozen for {seconds} s more, and this reads: it goes on");
+                let said =
+                    format!("{what} is frozen for {seconds} s more, and this reads: it goes on");
                 (said, false)
             }
         })
@@ -58,7 +60,11 @@ impl Held<'_> {
             Some(key) => {
                 // In hundredths of a percent, as the share is written.
                 let at = f64::from(bucket_of(capability, &key)) / 10_000.0;
-                let side = if split.takes(capability, &key) { "modern" } else { "legacy" };
+                let side = if split.takes(capability, &key) {
+                    "modern"
+                } else {
+                    "legacy"
+                };
                 format!("{share} % by {by}; its {by} lies at {at:.2} %: {side}")
             }
         })

@@ -19,19 +19,35 @@ use crate::ids::TenantId;
 /// Whether a freeze would stop this request.
 pub fn writes(edge: &Edge, leads: Leads, head: &RequestHeader, target: &str) -> bool {
     let of_capability = edge.of(leads).and_then(|capability| capability.effect);
-    is_write(&head.method, &head.headers, target, leads.effect, of_capability)
+    is_write(
+        &head.method,
+        &head.headers,
+        target,
+        leads.effect,
+        of_capability,
+    )
 }
 
 /// Whether the tenant must be known of a write that no route would ask it of.
 pub fn asks_tenant(flags: &Flags) -> bool {
     let snapshot = flags.load();
-    snapshot.as_deref().is_some_and(|it| it.frozen().names_tenants())
+    snapshot
+        .as_deref()
+        .is_some_and(|it| it.frozen().names_tenants())
 }
 
 /// Enters a write among those under way. Before the snapshot is loaded.
-pub fn begin(flags: &Flags, edge: &Edge, leads: Leads, head: &RequestHeader, ctx: &Context) -> Write {
+pub fn begin(
+    flags: &Flags,
+    edge: &Edge,
+    leads: Leads,
+    head: &RequestHeader,
+    ctx: &Context,
+) -> Write {
     let capability = edge.of(leads).map(|capability| &capability.name);
-    flags.writes().begin(&head.method, &ctx.request_id, capability)
+    flags
+        .writes()
+        .begin(&head.method, &ctx.request_id, capability)
 }
 
 /// Refuses a write that is frozen; otherwise it is under way until the request is over. `asked`: whether anybody has looked
@@ -64,7 +80,12 @@ pub fn hold(
 }
 
 /// The visitor, where the capability's split goes by session and takes anybody at all.
-pub fn visitor_of(snapshot: &Snapshot, edge: &Edge, leads: Leads, head: &RequestHeader) -> Option<Visitor> {
+pub fn visitor_of(
+    snapshot: &Snapshot,
+    edge: &Edge,
+    leads: Leads,
+    head: &RequestHeader,
+) -> Option<Visitor> {
     let capability = edge.of(leads)?;
     let split = snapshot.capability(&capability.name)?.split?;
     (split.by == Sticky::Session && split.share > 0).then(|| visitor::visitor(&head.headers))

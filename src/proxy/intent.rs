@@ -56,8 +56,11 @@ fn is_override(parameter: &str) -> bool {
     let name = decode(name);
     // PHP reads blanks before a name away, and a dot, a blank or a bracket in it as an underscore.
     let name = name.trim_start().split('[').next().unwrap_or_default();
-    let same = |(ours, theirs): (char, char)| ours == theirs || ours == '_' && matches!(theirs, '.' | ' ');
-    let mut pairs = PARAMETER.chars().zip(name.chars().map(|c| c.to_ascii_lowercase()));
+    let same =
+        |(ours, theirs): (char, char)| ours == theirs || ours == '_' && matches!(theirs, '.' | ' ');
+    let mut pairs = PARAMETER
+        .chars()
+        .zip(name.chars().map(|c| c.to_ascii_lowercase()));
     name.len() == PARAMETER.len() && pairs.all(same) && !is_harmless(&decode(value))
 }
 
@@ -76,7 +79,9 @@ fn decode(text: &str) -> Cow<'_, str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let pair = tail.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+        let pair = tail
+            .get(..2)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
         let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
         (rest, _) = match (first, byte) {
             (b'%', Some(byte)) => (&tail[2..], bytes.push(byte)),
@@ -114,7 +119,11 @@ mod tests {
 
     #[test]
     fn a_method_that_is_asked_for_beside_counts() {
-        for name in ["X-HTTP-Method-Override", "x-http-method", "X-METHOD-OVERRIDE"] {
+        for name in [
+            "X-HTTP-Method-Override",
+            "x-http-method",
+            "X-METHOD-OVERRIDE",
+        ] {
             assert!(writes("GET", "/a", &[(name, "DELETE")]), "{name}");
             assert!(!writes("GET", "/a", &[(name, "get")]), "{name}");
         }
@@ -139,7 +148,17 @@ mod tests {
         ] {
             assert!(writes("GET", &format!("/a?{query}"), &[]), "{query}");
         }
-        for query in ["", "_method=", "_method=GET", "x_method=DELETE", "_methods=DELETE", "a=_method", "%", "%4", "%zz=1"] {
+        for query in [
+            "",
+            "_method=",
+            "_method=GET",
+            "x_method=DELETE",
+            "_methods=DELETE",
+            "a=_method",
+            "%",
+            "%4",
+            "%zz=1",
+        ] {
             assert!(!writes("GET", &format!("/a?{query}"), &[]), "{query}");
         }
     }
@@ -158,7 +177,11 @@ mod tests {
         assert!(!ask(Method::POST, Some(Effect::Read), Some(Effect::Send)));
         assert!(ask(Method::GET, None, Some(Effect::Send)));
         assert!(!ask(Method::GET, None, Some(Effect::Write)));
-        assert!(!ask(Method::OPTIONS, Some(Effect::Send), Some(Effect::Send)));
+        assert!(!ask(
+            Method::OPTIONS,
+            Some(Effect::Send),
+            Some(Effect::Send)
+        ));
         assert!(ask(Method::POST, None, None));
     }
 }

@@ -45,9 +45,8 @@ pub fn named(headers: &HeaderMap) -> Option<&str> {
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(';'));
     let values = pairs.filter_map(|pair| pair.trim().strip_prefix(NAME)?.strip_prefix('='));
-    let is_ours = |value: &&str| {
-        value.len() == LENGTH && value.bytes().all(|b| LETTERS.contains(&b))
-    };
+    let is_ours =
+        |value: &&str| value.len() == LENGTH && value.bytes().all(|b| LETTERS.contains(&b));
     values.into_iter().find(is_ours)
 }
 
@@ -84,7 +83,12 @@ mod tests {
 
     #[test]
     fn a_value_that_is_none_of_ours_is_as_good_as_none() {
-        for line in ["ficus_split=", "ficus_split=short", "ficus_split=abcdefghijklmnopqrstu|", "xficus_split=abcdefghijklmnopqrstuv"] {
+        for line in [
+            "ficus_split=",
+            "ficus_split=short",
+            "ficus_split=abcdefghijklmnopqrstu|",
+            "xficus_split=abcdefghijklmnopqrstuv",
+        ] {
             assert_eq!(named(&with(&[line])), None, "{line}");
         }
     }

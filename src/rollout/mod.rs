@@ -9,9 +9,11 @@
 mod api_keys;
 mod capabilities;
 mod confirm;
+pub mod controller;
 mod error;
 mod flags;
 mod freezes;
+pub mod guard;
 mod history;
 mod instances;
 mod overrides;
