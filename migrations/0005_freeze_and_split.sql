@@ -125,6 +125,7 @@ create table ficus.alert_delivery (
     event text not null,
     due_at timestamptz not null,
     attempts integer not null default 0,
+    tried_at timestamptz,
     delivered_at timestamptz,
     given_up_at timestamptz,
     fault text,

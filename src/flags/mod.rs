@@ -8,6 +8,7 @@ pub mod bucket;
 pub mod decide;
 pub mod disk;
 pub mod freeze;
+mod keep;
 pub mod local;
 pub mod model;
 pub mod presence;

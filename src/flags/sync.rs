@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::keep;
 use super::presence::{self, Instance};
 use super::store::{self, Stamp};
 use super::writes::Report;
@@ -35,10 +36,6 @@ const BEAT: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_millis(100);
 /// Between two attempts to reach PostgreSQL.
 const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
-/// A disk snapshot that could not be written is tried again after this.
-const RETRY_DISK: Duration = Duration::from_secs(10);
-/// The disk writer rests this many times as long as its last write took, so that it costs at most a twentieth.
-const REST: u32 = 20;
 
 /// One proxy's synchronisation. Owns its pool: the admin API's load must not delay a rollback.
 pub struct Sync {
@@ -78,7 +75,7 @@ struct Memory {
 impl Sync {
     /// Runs until `stop`. Bound: one listening connection, one query at a time on the pool, and one disk write at a time.
     pub async fn run(mut self, stop: CancellationToken) {
-        let writer = tokio::spawn(write_to_disk(self.flags.clone(), stop.clone()));
+        let writer = tokio::spawn(keep::write_to_disk(self.flags.clone(), stop.clone()));
         let mut wait = BACKOFF.start;
         let mut away = false;
         let mut memory = Memory::default();
@@ -350,61 +347,4 @@ async fn within<T>(question: impl Future<Output = sqlx::Result<T>>) -> Result<T,
 async fn bounded<T>(question: impl Future<Output = sqlx::Result<T>>) -> Result<T, Ended> {
     let answer = timeout(LOAD_DEADLINE, question).await;
     Ok(answer.map_err(|_| Ended::Silent(LOAD_DEADLINE))??)
-}
-
-/// Keeps the disk snapshot as new as the one in force. Writes that would come too fast are skipped, never the last.
-async fn write_to_disk(flags: Flags, stop: CancellationToken) {
-    let mut changes = flags.watch();
-    // What was read from the disk is there already.
-    let mut due = false;
-    loop {
-        if !due {
-            tokio::select! {
-                _ = changes.changed() => {}
-                () = stop.cancelled() => {
-                    if !changes.has_changed().unwrap_or(false) {
-                        return;
-                    }
-                }
-            }
-            due = true;
-        }
-        changes.mark_unchanged();
-        let begun = Instant::now();
-        let rest = match save(&flags).await {
-            Ok(()) => {
-                due = false;
-                begun.elapsed() * REST
-            }
-            Err(problem) => {
-                tracing::error!(%problem, "the disk snapshot was not written; the one before it stays");
-                if stop.is_cancelled() {
-                    return;
-                }
-                RETRY_DISK
-            }
-        };
-        // What comes meanwhile is written after the rest, or before the end.
-        tokio::select! {
-            () = sleep(rest) => {}
-            () = stop.cancelled() => {}
-        }
-    }
-}
-
-/// A snapshot at revision 0 is a bootstrap file's or an empty database's: nothing that a start would need. After a successor's
-/// it would be an older one.
-async fn save(flags: &Flags) -> Result<(), String> {
-    if flags.has_successor() {
-        return Ok(());
-    }
-    let current = flags.load_full().filter(|s| s.revision > Revision(0));
-    let Some(snapshot) = current else {
-        return Ok(());
-    };
-    let state = flags.0.state.clone();
-    let written = tokio::task::spawn_blocking(move || state.save_snapshot(&snapshot)).await;
-    written
-        .map_err(|e| e.to_string())?
-        .map_err(|e| e.to_string())
 }
