@@ -63,23 +63,39 @@ impl Senders {
     pub async fn unreachable(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         let urls = [
-            (Channel::PagerDuty, "alerts.pagerduty.url", self.config.pagerduty.url.as_str()),
-            (Channel::Slack, "alerts.slack.url", self.config.slack.url.reveal()),
+            (
+                Channel::PagerDuty,
+                "alerts.pagerduty.url",
+                self.config.pagerduty.url.as_str(),
+            ),
+            (
+                Channel::Slack,
+                "alerts.slack.url",
+                self.config.slack.url.reveal(),
+            ),
         ];
         for (_, key, url) in urls.into_iter().filter(|(it, ..)| self.config.has(*it)) {
             let asked = match origin(url) {
-                Some(origin) => self.client.head(origin).send().await.map_err(|e| e.without_url()),
+                Some(origin) => self
+                    .client
+                    .head(origin)
+                    .send()
+                    .await
+                    .map_err(|e| e.without_url()),
                 None => continue,
             };
             if let Err(e) = asked {
-                let cause = std::error::Error::source(&e).map_or(String::new(), |it| format!(": {it}"));
+                let cause =
+                    std::error::Error::source(&e).map_or(String::new(), |it| format!(": {it}"));
                 faults.push((key, format!("cannot be reached: {e}{cause}")));
             }
         }
         if let Some(mail) = &self.mail {
             match mail.test_connection().await {
                 Ok(true) => {}
-                Ok(false) => faults.push(("alerts.email.url", "the server does not answer".to_owned())),
+                Ok(false) => {
+                    faults.push(("alerts.email.url", "the server does not answer".to_owned()))
+                }
                 Err(e) => faults.push(("alerts.email.url", format!("cannot be reached: {e}"))),
             }
         }
@@ -105,7 +121,12 @@ pub async fn deliver(pool: &PgPool, senders: &Senders, now: DateTime<Utc>) -> an
 
 /// Tells one channel what is due, until it is all told, the channel's rate is used up, or it fails: a vendor who is away
 /// costs one attempt a round.
-async fn tell(pool: &PgPool, senders: &Senders, channel: Channel, now: DateTime<Utc>) -> anyhow::Result<()> {
+async fn tell(
+    pool: &PgPool,
+    senders: &Senders,
+    channel: Channel,
+    now: DateTime<Utc>,
+) -> anyhow::Result<()> {
     let config = &senders.config;
     let due = store::due_now(pool, channel, now).await?;
     if due.is_empty() {
@@ -115,7 +136,10 @@ async fn tell(pool: &PgPool, senders: &Senders, channel: Channel, now: DateTime<
     let mut left = plan::allowance(config.per_minute, tried);
     for (nth, told) in messages(channel, &due).into_iter().enumerate() {
         if left == 0 {
-            tracing::warn!(channel = channel.as_str(), "the channel's rate is used up; the rest waits");
+            tracing::warn!(
+                channel = channel.as_str(),
+                "the channel's rate is used up; the rest waits"
+            );
             return Ok(());
         }
         left -= 1;
@@ -129,15 +153,32 @@ async fn tell(pool: &PgPool, senders: &Senders, channel: Channel, now: DateTime<
             }
             Outcome::Failed { fault, wait } => (fault, wait),
         };
-        let attempts = told.iter().map(|it| it.attempts).max().unwrap_or(0).saturating_add(1);
+        let attempts = told
+            .iter()
+            .map(|it| it.attempts)
+            .max()
+            .unwrap_or(0)
+            .saturating_add(1);
         let since = told.iter().map(|it| it.routed_at).min().unwrap_or(now);
         let id = told.first().map(|it| it.alert_id.to_string());
         if plan::gives_up(since, now, config.give_up) {
-            tracing::error!(channel = channel.as_str(), alert = id, fault, "gave up telling of an alert");
+            tracing::error!(
+                channel = channel.as_str(),
+                alert = id,
+                fault,
+                "gave up telling of an alert"
+            );
             store::note(pool, channel, told, at, Note::GivenUp { fault: &fault }).await?;
         } else {
             let wait = plan::wait(attempts, wait);
-            tracing::warn!(channel = channel.as_str(), alert = id, attempts, fault, wait_s = wait.as_secs(), "an alert is not told yet");
+            tracing::warn!(
+                channel = channel.as_str(),
+                alert = id,
+                attempts,
+                fault,
+                wait_s = wait.as_secs(),
+                "an alert is not told yet"
+            );
             let again = now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::minutes(10));
             let fault = fault.as_str();
             store::note(pool, channel, told, at, Note::Again { at: again, fault }).await?;

@@ -53,7 +53,9 @@ fn message(config: &Config, told: &[Delivery]) -> anyhow::Result<Message> {
     // Sent twice, it is one message to readers that look.
     let id = format!("<{}.{}@{domain}>", first.alert_id, told.len());
     let message = builder.subject(subject).message_id(Some(id));
-    let message = message.header(ContentType::TEXT_PLAIN).body(text(config, told));
+    let message = message
+        .header(ContentType::TEXT_PLAIN)
+        .body(text(config, told));
     message.context("writing the mail")
 }
 

@@ -13,7 +13,9 @@ const MAX_SUMMARY: usize = 1024;
 
 /// Sends one event. Sent twice it is one incident: the alert's id is its key.
 pub async fn send(client: &reqwest::Client, config: &Config, delivery: &Delivery) -> Outcome {
-    let request = client.post(&config.pagerduty.url).json(&event(config, delivery));
+    let request = client
+        .post(&config.pagerduty.url)
+        .json(&event(config, delivery));
     Outcome::of(request.send().await).await
 }
 

@@ -15,18 +15,27 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// When a channel is to be told. Only what is informational waits, and only for e-mail: it comes once every `digest`, at
 /// times that are the same whoever leads (of a day: midnight UTC).
-pub fn due(severity: Severity, channel: Channel, now: DateTime<Utc>, digest: Duration) -> DateTime<Utc> {
+pub fn due(
+    severity: Severity,
+    channel: Channel,
+    now: DateTime<Utc>,
+    digest: Duration,
+) -> DateTime<Utc> {
     let every = i64::try_from(digest.as_secs()).unwrap_or(i64::MAX);
     if (severity, channel) != (Severity::Info, Channel::Email) || every == 0 {
         return now;
     }
-    let next = (now.timestamp() / every).saturating_add(1).saturating_mul(every);
+    let next = (now.timestamp() / every)
+        .saturating_add(1)
+        .saturating_mul(every);
     DateTime::from_timestamp(next, 0).unwrap_or(now)
 }
 
 /// How long to wait after the `attempts`th attempt failed.
 pub fn wait(attempts: i32, vendor: Option<Duration>) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(0).min(16);
+    let doublings = u32::try_from(attempts.saturating_sub(1))
+        .unwrap_or(0)
+        .min(16);
     let own = FIRST_WAIT.saturating_mul(1 << doublings);
     own.max(vendor.unwrap_or_default()).min(LONGEST_WAIT)
 }
@@ -56,7 +65,10 @@ mod tests {
         let now = at("2026-02-07T13:14:15Z");
         let midnight = at("2026-02-08T00:00:00Z");
         assert_eq!(due(Severity::Info, Channel::Email, now, DAY), midnight);
-        assert_eq!(due(Severity::Info, Channel::Email, now, Duration::ZERO), now);
+        assert_eq!(
+            due(Severity::Info, Channel::Email, now, Duration::ZERO),
+            now
+        );
         assert_eq!(due(Severity::Info, Channel::Slack, now, DAY), now);
         assert_eq!(due(Severity::Critical, Channel::Email, now, DAY), now);
     }

@@ -94,8 +94,13 @@ async fn unreachable(config: &Config) -> Vec<Fault> {
     match Senders::new(config.alerts.clone()) {
         Ok(senders) => {
             let silent = timeout(REACH * 3, senders.unreachable()).await;
-            let silent = silent.unwrap_or_else(|_| vec![("alerts", "no answer in time".to_owned())]);
-            faults.extend(silent.into_iter().map(|(key, problem)| Fault::new(key, problem)));
+            let silent =
+                silent.unwrap_or_else(|_| vec![("alerts", "no answer in time".to_owned())]);
+            faults.extend(
+                silent
+                    .into_iter()
+                    .map(|(key, problem)| Fault::new(key, problem)),
+            );
         }
         Err(e) => faults.push(Fault::new("alerts", format!("{e:#}"))),
     }

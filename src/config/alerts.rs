@@ -84,10 +84,15 @@ fn channel(text: &str) -> Result<Channel, String> {
 }
 
 fn mail_url(text: &str) -> Result<(), String> {
-    let rest = ["smtp://", "smtps://"].iter().find_map(|it| text.strip_prefix(it));
+    let rest = ["smtp://", "smtps://"]
+        .iter()
+        .find_map(|it| text.strip_prefix(it));
     match rest {
         Some(rest) if !rest.is_empty() && !text.contains(char::is_whitespace) => Ok(()),
-        _ => Err("expected a URL such as \"smtp://user:password@mail.example.com:587?tls=required\"".to_owned()),
+        _ => Err(
+            "expected a URL such as \"smtp://user:password@mail.example.com:587?tls=required\""
+                .to_owned(),
+        ),
     }
 }
 
@@ -100,7 +105,9 @@ fn mailbox(text: &str) -> Result<String, String> {
     let parts = address.split_once('@');
     let fits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic());
     match parts {
-        Some((user, host)) if fits(user) && fits(host) && !host.contains('@') => Ok(text.to_owned()),
+        Some((user, host)) if fits(user) && fits(host) && !host.contains('@') => {
+            Ok(text.to_owned())
+        }
         _ => Err("expected an address such as \"ops@example.com\"".to_owned()),
     }
 }

@@ -237,7 +237,9 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
     ));
     let tenant = tenant::read(root.listed("tenant", ("defaults.tenant", tenant)));
     let control = planes::read_control(root.section("control"));
-    let link = control.as_ref().and_then(|control| control.public_url.clone());
+    let link = control
+        .as_ref()
+        .and_then(|control| control.public_url.clone());
     let alerts = alerts::read(root.section("alerts"), link);
     let database = planes::read_database(root.section("database"));
     let flags = planes::read_flags(root.section("flags"));

@@ -132,11 +132,8 @@ pub async fn clear_ended(pool: &PgPool) -> Result<u64, Error> {
     if !within(ended.fetch_one(pool)).await? {
         return Ok(0);
     }
-    let terms = Terms::of(Author {
-        actor: "ficus serve".to_owned(),
-        source: Source::Config,
-        reason: Some("the freeze has ended".to_owned()),
-    });
+    let reason = "the freeze has ended";
+    let terms = Terms::of(Author::new("ficus serve", Source::Config, reason));
     let mut write = Write::begin(pool, &terms).await?;
     let clear = sqlx::query(
         "delete from ficus.freeze where until < clock_timestamp() - $1::text::interval",

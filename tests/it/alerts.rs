@@ -88,16 +88,28 @@ impl Stage {
         // Each round as a leader of its own would do it: nothing is remembered but in the database.
         let senders = Senders::new(self.config.clone()).expect("senders");
         let now = self.now + TimeDelta::seconds(seconds);
-        alerts::deliver(self.pool(), &senders, now).await.expect("a round");
+        alerts::deliver(self.pool(), &senders, now)
+            .await
+            .expect("a round");
     }
 }
 
 #[tokio::test]
 async fn each_severity_reaches_its_people_once() {
     let stage = Stage::new().await;
-    stage.raise(Severity::Critical, "guard/dashboard", "dashboard was rolled back").await;
-    stage.raise(Severity::Warning, "lag", "modern <b> is slow & late").await;
-    stage.raise(Severity::Info, "progress", "20 tenants moved").await;
+    stage
+        .raise(
+            Severity::Critical,
+            "guard/dashboard",
+            "dashboard was rolled back",
+        )
+        .await;
+    stage
+        .raise(Severity::Warning, "lag", "modern <b> is slow & late")
+        .await;
+    stage
+        .raise(Severity::Info, "progress", "20 tenants moved")
+        .await;
     for seconds in [0, 1, 2] {
         stage.round(seconds).await;
     }
@@ -109,8 +121,14 @@ async fn each_severity_reaches_its_people_once() {
     assert_eq!(events[0]["client_url"], "https://ficus.example.com");
     let texts = stage.vendors.texts();
     assert_eq!(texts.len(), 2, "{texts:?}");
-    assert!(texts[0].contains("*critical* dashboard was rolled back"), "{texts:?}");
-    assert!(texts[1].contains("modern &lt;b&gt; is slow &amp; late"), "{texts:?}");
+    assert!(
+        texts[0].contains("*critical* dashboard was rolled back"),
+        "{texts:?}"
+    );
+    assert!(
+        texts[1].contains("modern &lt;b&gt; is slow &amp; late"),
+        "{texts:?}"
+    );
     assert_eq!(stage.mail.received(), 0, "information waits for the digest");
 }
 
@@ -119,7 +137,9 @@ async fn information_of_a_day_is_one_mail() {
     let stage = Stage::new().await;
     for nth in 0..5 {
         let key = format!("progress/{nth}");
-        stage.raise(Severity::Info, &key, &format!("step {nth} is done")).await;
+        stage
+            .raise(Severity::Info, &key, &format!("step {nth} is done"))
+            .await;
     }
     stage.round(0).await;
     assert_eq!(stage.mail.received(), 0);
@@ -140,7 +160,9 @@ async fn information_of_a_day_is_one_mail() {
 async fn the_same_trouble_seen_again_is_told_once_and_its_end_is_told() {
     let stage = Stage::new().await;
     for _ in 0..10 {
-        stage.raise(Severity::Critical, "guard/dashboard", "dashboard fails").await;
+        stage
+            .raise(Severity::Critical, "guard/dashboard", "dashboard fails")
+            .await;
     }
     stage.round(0).await;
     assert_eq!(stage.vendors.open_incidents().len(), 1);
@@ -150,7 +172,9 @@ async fn the_same_trouble_seen_again_is_told_once_and_its_end_is_told() {
     assert_eq!(stage.vendors.open_incidents(), [] as [String; 0]);
     assert!(stage.vendors.texts()[1].contains("*over*"));
     // The same trouble on another day is another incident.
-    stage.raise(Severity::Critical, "guard/dashboard", "dashboard fails").await;
+    stage
+        .raise(Severity::Critical, "guard/dashboard", "dashboard fails")
+        .await;
     stage.round(2).await;
     assert_eq!(stage.vendors.open_incidents().len(), 1);
     assert_eq!(stage.vendors.events().len(), 3);
@@ -161,7 +185,9 @@ async fn what_a_vendor_does_not_take_is_told_again_later_and_not_at_once() {
     let mut stage = Stage::new().await;
     stage.config.critical = vec![Channel::PagerDuty];
     stage.vendors.will([Trouble::Broken, Trouble::Throttled(0)]);
-    stage.raise(Severity::Critical, "guard/dashboard", "dashboard fails").await;
+    stage
+        .raise(Severity::Critical, "guard/dashboard", "dashboard fails")
+        .await;
     stage.round(0).await;
     stage.round(4).await;
     assert_eq!(stage.vendors.asked(), 1, "it is left alone for 5 s");
@@ -192,7 +218,9 @@ async fn an_answer_that_is_lost_makes_two_events_and_one_incident() {
     let mut stage = Stage::new().await;
     stage.config.critical = vec![Channel::PagerDuty];
     stage.vendors.will([Trouble::TakenAndSilent]);
-    stage.raise(Severity::Critical, "guard/dashboard", "dashboard fails").await;
+    stage
+        .raise(Severity::Critical, "guard/dashboard", "dashboard fails")
+        .await;
     stage.round(0).await;
     stage.round(5).await;
     assert_eq!(stage.vendors.events().len(), 2);
@@ -203,20 +231,23 @@ async fn an_answer_that_is_lost_makes_two_events_and_one_incident() {
 async fn a_revoked_webhook_holds_no_other_channel_up_and_is_given_up_after_a_day() {
     let mut stage = Stage::new().await;
     stage.config.critical = vec![Channel::Slack, Channel::Email];
-    stage.vendors.will([Trouble::Gone, Trouble::Gone, Trouble::Gone]);
-    stage.raise(Severity::Critical, "guard/dashboard", "dashboard fails").await;
+    stage
+        .vendors
+        .will([Trouble::Gone, Trouble::Gone, Trouble::Gone]);
+    stage
+        .raise(Severity::Critical, "guard/dashboard", "dashboard fails")
+        .await;
     stage.round(0).await;
     assert_eq!(stage.mail.received(), 1);
     stage.round(12 * 3600).await;
     stage.round(24 * 3600).await;
     stage.round(48 * 3600).await;
     assert_eq!(stage.vendors.asked(), 3);
-    let fault: Option<String> = sqlx::query_scalar(
-        "select fault from ficus.alert_delivery where given_up_at is not null",
-    )
-    .fetch_one(stage.pool())
-    .await
-    .expect("it is given up");
+    let fault: Option<String> =
+        sqlx::query_scalar("select fault from ficus.alert_delivery where given_up_at is not null")
+            .fetch_one(stage.pool())
+            .await
+            .expect("it is given up");
     assert_eq!(fault.as_deref(), Some("404: no_service"));
 }
 
@@ -257,16 +288,26 @@ async fn a_proxy_that_falls_silent_is_told_of_until_it_is_back() {
     let stage = Stage::new().await;
     let sql = "insert into ficus.instance (id, name, roles, version, heartbeat_at)
         values (gen_random_uuid(), 'a', '{proxy}', '1', now() - interval '2 minutes')";
-    sqlx::raw_sql(sql).execute(stage.pool()).await.expect("a row");
+    sqlx::raw_sql(sql)
+        .execute(stage.pool())
+        .await
+        .expect("a row");
     for _ in 0..2 {
-        alerts::watch::watch_proxies(stage.pool()).await.expect("watched");
+        alerts::watch::watch_proxies(stage.pool())
+            .await
+            .expect("watched");
     }
     stage.round(0).await;
     assert_eq!(stage.vendors.open_incidents().len(), 1);
     assert!(stage.vendors.texts()[0].contains("proxy a is silent"));
     let back = "update ficus.instance set heartbeat_at = now()";
-    sqlx::raw_sql(back).execute(stage.pool()).await.expect("it is back");
-    alerts::watch::watch_proxies(stage.pool()).await.expect("watched");
+    sqlx::raw_sql(back)
+        .execute(stage.pool())
+        .await
+        .expect("it is back");
+    alerts::watch::watch_proxies(stage.pool())
+        .await
+        .expect("watched");
     stage.round(1).await;
     assert_eq!(stage.vendors.open_incidents(), [] as [String; 0]);
 }

@@ -140,7 +140,9 @@ async fn enqueue(State(vendors): State<Vendors>, body: Bytes) -> Response {
             }
             let severity = text(&payload["severity"]);
             if !["critical", "error", "warning", "info"].contains(&severity.as_str()) {
-                return refused("'payload.severity' is invalid (must be one of the following: 'critical', 'warning', 'error' or 'info')");
+                return refused(
+                    "'payload.severity' is invalid (must be one of the following: 'critical', 'warning', 'error' or 'info')",
+                );
             }
         }
         _ => return refused("'event_action' is invalid"),
@@ -168,7 +170,10 @@ async fn webhook(State(vendors): State<Vendors>, headers: HeaderMap, body: Bytes
     let is_json = headers
         .get("content-type")
         .is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
-    let Some(message) = serde_json::from_slice::<Value>(&body).ok().filter(|_| is_json) else {
+    let Some(message) = serde_json::from_slice::<Value>(&body)
+        .ok()
+        .filter(|_| is_json)
+    else {
         return (StatusCode::BAD_REQUEST, "invalid_payload").into_response();
     };
     match message["text"].as_str() {
