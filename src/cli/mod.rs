@@ -11,6 +11,7 @@ mod check;
 mod exit;
 mod explain;
 mod flag;
+mod issued;
 mod output;
 mod overrides;
 mod rollback;

@@ -13,6 +13,7 @@ mod error;
 mod flags;
 mod history;
 mod instances;
+mod issued;
 mod overrides;
 mod roll_back;
 mod status;

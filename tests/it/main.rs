@@ -11,6 +11,7 @@
 
 mod api_keys;
 mod architecture;
+mod check;
 mod cli;
 mod control_api;
 mod control_rollout;
