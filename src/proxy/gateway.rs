@@ -337,6 +337,7 @@ impl ProxyHttp for Gateway {
             Ok(false) => Ok(false),
             Ok(true) => {
                 ctx.preflight = true;
+                self.metrics.preflights.inc();
                 answer_preflight(session, ctx).await.map(|()| true)
             }
             Err(refusal) => self.refuse(session, ctx, refusal).await.map(|()| true),

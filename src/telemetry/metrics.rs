@@ -73,6 +73,7 @@ pub struct Metrics {
     pub spans: SpanCounters,
     pub rate_limits_forgotten: Counter,
     pub rate_limits_counted_alone: Counter,
+    pub preflights: Counter,
     pub in_flight: Gauge,
     pub connections: Gauge,
     pub writes_in_flight: Gauge,
@@ -111,6 +112,7 @@ impl Metrics {
             spans: SpanCounters::default(),
             rate_limits_forgotten: Counter::default(),
             rate_limits_counted_alone: Counter::default(),
+            preflights: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             writes_in_flight: Gauge::default(),
@@ -217,6 +219,11 @@ impl Metrics {
             "rate_limits_forgotten",
             "Rate-limit counters in use that made room for others",
             metrics.rate_limits_forgotten.clone(),
+        );
+        r.register(
+            "preflights",
+            "CORS preflights that ficus answered in an application's place",
+            metrics.preflights.clone(),
         );
         r.register(
             "requests_in_flight",

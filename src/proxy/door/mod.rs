@@ -7,13 +7,13 @@
 
 mod admission;
 mod alarm;
-mod body;
+pub mod body;
 pub mod connection;
 mod conversation;
 mod farewell;
 mod field;
-mod flaw;
-mod head;
+pub mod flaw;
+pub mod head;
 pub mod http2;
 mod inbound;
 mod keeper;
