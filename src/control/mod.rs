@@ -46,6 +46,7 @@ pub use auth::Caller;
 pub use error::Problem;
 pub use local::{LocalStatus, local_router};
 pub use rollback::RollbackScope;
+pub use status::Overview;
 pub use write::{MAX_PATIENCE, Written, parse_patience};
 
 /// What `[control]` says.

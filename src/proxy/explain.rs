@@ -13,6 +13,7 @@ use super::edge::{Edge, Leads, Target, caller};
 use super::policy::auth::{Auth, is_one_tenant};
 use super::refusal::Refusal;
 use super::routes::normal_path;
+use super::upstream::Standing;
 use crate::flags::{Caller, Flags, Reason, Snapshot};
 use crate::identity::{Facts, Identity, Named, Proof, Strength, Unresolved, normalise_host};
 
@@ -57,6 +58,12 @@ pub struct Explainer {
 }
 
 impl Explainer {
+    /// What the proxy knows of its upstreams now.
+    pub fn upstreams(&self) -> Vec<Standing> {
+        let edge = self.edge.load();
+        edge.upstreams.iter().map(|u| u.standing()).collect()
+    }
+
     /// Decides as the proxy would for a trusted peer, since whoever asks may name any tenant. The error says what
     /// is wrong with the question.
     pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation, String> {

@@ -75,6 +75,7 @@ pub struct Metrics {
     pub rate_limits_counted_alone: Counter,
     pub in_flight: Gauge,
     pub connections: Gauge,
+    pub slow_readers: Gauge,
 }
 
 impl Default for Metrics {
@@ -111,6 +112,7 @@ impl Metrics {
             rate_limits_counted_alone: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            slow_readers: Gauge::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -223,6 +225,11 @@ impl Metrics {
             "connections",
             "Connections of clients that are open",
             metrics.connections.clone(),
+        );
+        r.register(
+            "slow_readers",
+            "Clients whose answers wait for them now",
+            metrics.slow_readers.clone(),
         );
         metrics
     }
