@@ -78,6 +78,7 @@ pub struct Metrics {
     pub connections: Gauge,
     pub writes_in_flight: Gauge,
     pub freezes: Gauge,
+    pub slow_readers: Gauge,
 }
 
 impl Default for Metrics {
@@ -117,6 +118,7 @@ impl Metrics {
             connections: Gauge::default(),
             writes_in_flight: Gauge::default(),
             freezes: Gauge::default(),
+            slow_readers: Gauge::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -244,6 +246,11 @@ impl Metrics {
             "freezes",
             "Freezes in force on this process",
             metrics.freezes.clone(),
+        );
+        r.register(
+            "slow_readers",
+            "Clients whose answers wait for them now",
+            metrics.slow_readers.clone(),
         );
         metrics
     }
