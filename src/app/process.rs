@@ -237,7 +237,7 @@ impl Process {
         let guard = Arc::new(ArcSwap::from_pointee(config.guard.clone()));
         if roles.contains(&Role::Control) {
             tasks.spawn(tend_database(pool.clone(), seen, stop.clone()));
-            let jobs = jobs(&guard, &metrics);
+            let jobs = jobs(&config, &guard, &metrics)?;
             let (url, stop) = (config.database.url.clone(), stop.clone());
             tasks.spawn(async move { controller::run(pool, url.reveal(), jobs, stop).await });
         }

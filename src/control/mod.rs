@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod extract;
 mod flags;
+mod freezes;
 mod guard;
 mod health;
 mod local;
@@ -45,8 +46,10 @@ use crate::telemetry::Metrics;
 
 pub use auth::Caller;
 pub use error::Problem;
+pub use freezes::{FreezeWritten, parse_span};
 pub use local::{LocalStatus, local_router};
 pub use rollback::RollbackScope;
+pub use status::Overview;
 pub use write::{MAX_PATIENCE, Written, parse_patience};
 
 /// What `[control]` says.
@@ -157,6 +160,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         read("/api/v1/capabilities", get(capabilities::list)),
         read("/api/v1/capabilities/{capability}", get(capabilities::show)),
+        write(
+            Method::PUT,
+            "/api/v1/capabilities/{capability}/split",
+            put(capabilities::split),
+        ),
+        read("/api/v1/freezes", get(freezes::list)),
+        write(Method::POST, "/api/v1/freezes", post(freezes::freeze)),
+        write(Method::DELETE, "/api/v1/freezes", delete(freezes::unfreeze)),
         read("/api/v1/guard", get(guard::list)),
         read("/api/v1/guard/{capability}", get(guard::show)),
         write(Method::POST, "/api/v1/outcomes", post(guard::report)),

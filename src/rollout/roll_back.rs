@@ -35,8 +35,27 @@ pub async fn roll_back(pool: &PgPool, terms: &Terms, scope: &Scope) -> Result<Ch
         "update ficus.flag set state = 'legacy' where tenant_id = any ($1) and state <> 'legacy'
            and ($2::text is null or capability = $2)",
     )
-    .bind(ids)
+    .bind(&ids)
     .bind(capability);
-    let changed = write.execute(update).await?;
-    write.finish(changed).await
+    let moved = write.execute(update).await?;
+    // Whom a split has on modern has no flag to set.
+    let pinned = match capability {
+        None => {
+            let pin = sqlx::query_scalar("select ficus.pin_to_legacy($1, null)").bind(&ids);
+            let pinned: i64 = pin.fetch_one(write.connection()).await?;
+            pinned.unsigned_abs()
+        }
+        Some(capability) => {
+            let pin = sqlx::query(
+                "insert into ficus.flag (tenant_id, capability, state)
+                 select t.id, s.capability, 'legacy' from unnest($1::bigint[]) as t (id) join ficus.split as s on s.capability = $2 and s.percent > 0
+                 where not exists (select from ficus.flag as f where f.tenant_id = t.id and f.capability = s.capability)
+                 on conflict on constraint flag_pkey do nothing",
+            )
+            .bind(&ids)
+            .bind(capability);
+            write.execute(pin).await?
+        }
+    };
+    write.finish(moved + pinned).await
 }

@@ -228,7 +228,7 @@ pub async fn marks(db: &mut PgConnection, since: i64) -> Result<(i64, Vec<Mark>)
     Ok((newest, marks))
 }
 
-/// Of these tenants those that a flag of their own has on the modern side, with the bucket since which it does.
+/// Of these tenants those that a flag of their own or a split has on the modern side, with the bucket since which a flag does.
 pub async fn on_modern(
     db: &mut PgConnection,
     capability: &str,
@@ -236,7 +236,10 @@ pub async fn on_modern(
 ) -> Result<Vec<(i64, Bin)>, sqlx::Error> {
     let rows: Vec<(i64, i64)> = sqlx::query_as(
         "select tenant_id, floor(extract(epoch from changed_at))::bigint from ficus.flag
-         where capability = $1 and tenant_id = any ($2) and state = 'modern'",
+         where capability = $1 and tenant_id = any ($2) and state = 'modern'
+         union all
+         select t.id, 0::bigint from unnest($2::bigint[]) as t (id) join ficus.split as s on s.capability = $1 and s.percent > 0
+         where not exists (select from ficus.flag as f where f.tenant_id = t.id and f.capability = $1)",
     )
     .bind(capability)
     .bind(tenants)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::Mutex;
 
 use super::episode::Episodes;
@@ -21,6 +21,7 @@ use super::series::{Bin, bins, horizon};
 use super::store::{self, Known, Mark, VerdictRow};
 use super::verdict::Verdict;
 use super::words::describe;
+use crate::alerts::{Alert, Severity, raise};
 use crate::ids::{TenantId, TenantRef};
 use crate::rollout::outcomes::Asked;
 use crate::rollout::{Author, Error, Scope, Source, Terms, roll_back};
@@ -89,7 +90,16 @@ impl Guard {
         let silent = store::silent_proxies(&mut db).await?;
         let nobody = !store::has_proxies(&mut db).await?;
         if state.tells("silent", !silent.is_empty()) {
-            tracing::error!(proxies = ?silent, "proxies do not tell what they count: the guard knows only a part, and holds");
+            let title = "proxies do not tell what they count: the guard holds";
+            alert(
+                &mut db,
+                Severity::Critical,
+                "guard/silent",
+                None,
+                title,
+                &silent.join(", "),
+            )
+            .await;
         }
         let (mut rows, mut orders) = (Vec::new(), Vec::new());
         for (capability, forced) in store::capabilities(&mut db).await? {
@@ -132,11 +142,19 @@ impl Guard {
             }));
             let is_shared = judgement.finding.rule == Rule::Shared;
             if state.tells(&format!("shared {capability}"), is_shared) {
-                tracing::error!(
-                    capability,
-                    "both sides are over the limits: nothing is rolled back, look at what they share. {}",
-                    describe(&judgement.finding)
-                );
+                let key = format!("guard/shared/{capability}");
+                let title =
+                    format!("{capability}: both sides are over the limits; nothing is rolled back");
+                let body = describe(&judgement.finding);
+                alert(
+                    &mut db,
+                    Severity::Critical,
+                    &key,
+                    Some(&capability),
+                    &title,
+                    &body,
+                )
+                .await;
             }
             if !forced && !judgement.extents.is_empty() {
                 orders.push((capability, judgement, evidence));
@@ -165,10 +183,17 @@ impl Guard {
     ) {
         let Some((scope, whom, cause, words)) = order(state, capability, extent, judgement) else {
             if state.tells(&format!("cooling {capability} {extent:?}"), true) {
-                tracing::error!(
+                let key = format!("guard/{capability}");
+                let title =
+                    format!("{capability} fails again within the cool-down: a person has to look");
+                tell(
+                    pool,
+                    &key,
                     capability,
-                    "fails again within the cool-down: left as it is, a person has to look"
-                );
+                    &title,
+                    &describe(&judgement.finding),
+                )
+                .await;
             }
             return;
         };
@@ -188,13 +213,9 @@ impl Guard {
         match roll_back(pool, &Terms::of(author), &scope).await {
             Ok(change) if change.changed > 0 => {
                 self.metrics.count_rollback(capability, cause);
-                tracing::error!(
-                    capability,
-                    revision = change.revision.0,
-                    rows = change.changed,
-                    reason,
-                    "rolled back"
-                );
+                let key = format!("guard/{capability}/{}", change.revision.0);
+                let title = format!("{capability} is rolled back to legacy: {whom}");
+                tell(pool, &key, capability, &title, &reason).await;
             }
             Ok(_) => {}
             // Tried again at the next look: it is still true then.
@@ -203,6 +224,45 @@ impl Guard {
             }
             Err(e) => tracing::error!(capability, error = %e, "the rollback is refused"),
         }
+    }
+}
+
+async fn tell(pool: &PgPool, key: &str, capability: &str, title: &str, body: &str) {
+    match pool.acquire().await {
+        Ok(mut db) => {
+            alert(
+                &mut db,
+                Severity::Critical,
+                key,
+                Some(capability),
+                title,
+                body,
+            )
+            .await;
+        }
+        Err(e) => tracing::error!(error = %e, title, body, "an alert of the guard is not stored"),
+    }
+}
+
+/// An alert that is not stored must not keep the guard from its work: then the log has it.
+async fn alert(
+    db: &mut PgConnection,
+    severity: Severity,
+    key: &str,
+    capability: Option<&str>,
+    title: &str,
+    body: &str,
+) {
+    tracing::warn!(capability, title, body, "the guard");
+    let alert = Alert {
+        severity,
+        key,
+        capability,
+        title,
+        body,
+    };
+    if let Err(e) = raise(db, &alert).await {
+        tracing::error!(error = %e, title, "an alert of the guard is not stored");
     }
 }
 
