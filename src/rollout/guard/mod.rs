@@ -4,6 +4,7 @@
 //! series by its [`limits`], [`memory`] all of them, [`scope`] how much goes back. The leader's job in [`watch`] reads,
 //! asks them, and acts; [`replay`] asks them of a file.
 
+mod alarm;
 pub mod chance;
 pub mod episode;
 pub mod judge;

@@ -3,15 +3,16 @@
 //! Its own file, because here alone the guard acts; what it acts on is decided in the pure files beside it. What it
 //! remembers is only a cache: a new leader reads half an hour back and knows the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use tokio::sync::Mutex;
 
+use super::alarm::{alert, tell};
 use super::episode::Episodes;
 use super::judge::Rule;
 use super::limits::Config;
@@ -21,7 +22,7 @@ use super::series::{Bin, bins, horizon};
 use super::store::{self, Known, Mark, VerdictRow};
 use super::verdict::Verdict;
 use super::words::describe;
-use crate::alerts::{Alert, Severity, raise};
+use crate::alerts::Severity;
 use crate::ids::{TenantId, TenantRef};
 use crate::rollout::outcomes::Asked;
 use crate::rollout::{Author, Error, Scope, Source, Terms, roll_back};
@@ -112,13 +113,10 @@ impl Guard {
             };
             if !suspects.is_empty() {
                 let found = store::on_modern(&mut db, &capability, &suspects).await?;
-                let mut waves = HashMap::new();
-                standing.taken_back = taken_back(&state.taken_back(&capability), &waves);
-                for (tenant, since) in found {
-                    standing
-                        .tenants
-                        .insert(tenant, (since, waves.remove(&tenant)));
-                }
+                let found = found.into_iter();
+                standing.tenants = found
+                    .map(|(tenant, since)| (tenant, (since, None)))
+                    .collect();
             }
             let tenants = state.config.tenants;
             let judgement = state
@@ -227,45 +225,6 @@ impl Guard {
     }
 }
 
-async fn tell(pool: &PgPool, key: &str, capability: &str, title: &str, body: &str) {
-    match pool.acquire().await {
-        Ok(mut db) => {
-            alert(
-                &mut db,
-                Severity::Critical,
-                key,
-                Some(capability),
-                title,
-                body,
-            )
-            .await;
-        }
-        Err(e) => tracing::error!(error = %e, title, body, "an alert of the guard is not stored"),
-    }
-}
-
-/// An alert that is not stored must not keep the guard from its work: then the log has it.
-async fn alert(
-    db: &mut PgConnection,
-    severity: Severity,
-    key: &str,
-    capability: Option<&str>,
-    title: &str,
-    body: &str,
-) {
-    tracing::warn!(capability, title, body, "the guard");
-    let alert = Alert {
-        severity,
-        key,
-        capability,
-        title,
-        body,
-    };
-    if let Err(e) = raise(db, &alert).await {
-        tracing::error!(error = %e, title, "an alert of the guard is not stored");
-    }
-}
-
 impl State {
     async fn begin(pool: &PgPool, config: Arc<Config>, now: DateTime<Utc>) -> anyhow::Result<Self> {
         let mut db = pool.acquire().await?;
@@ -327,16 +286,6 @@ impl State {
         };
         let marks = self.marks.iter().filter(concerns);
         marks.map(|mark| mark.at + 1).max().unwrap_or(0)
-    }
-
-    /// Tenants that the guard has taken back within the longest window.
-    fn taken_back(&self, capability: &str) -> BTreeSet<i64> {
-        let oldest = self.judged - bins(super::limits::MOST_WINDOW);
-        let of_it = |mark: &&Mark| {
-            mark.by_guard && mark.at >= oldest && mark.capability.as_deref() == Some(capability)
-        };
-        let marks = self.marks.iter().filter(of_it);
-        marks.filter_map(|mark| mark.tenant).collect()
     }
 
     fn cools(&self, capability: &str, tenant: Option<i64>) -> bool {
@@ -408,15 +357,6 @@ fn order(
             ))
         }
     }
-}
-
-/// How many of each wave have been taken back.
-fn taken_back(tenants: &BTreeSet<i64>, waves: &HashMap<i64, String>) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for wave in tenants.iter().filter_map(|tenant| waves.get(tenant)) {
-        *counts.entry(wave.clone()).or_default() += 1;
-    }
-    counts
 }
 
 /// What was measured, for the verdict and for the audit.
