@@ -327,7 +327,7 @@ fn order(
             worst.measure.cause(),
             describe(worst),
         )),
-        // Waves are not there yet: their tenants are named one by one.
+        // Nobody looks up waves yet, so there is none here: its tenants would be named one by one.
         Extent::Wave(_) | Extent::Tenants(_) => {
             let tenants: Vec<i64> = match extent {
                 Extent::Tenants(tenants) => tenants.clone(),
