@@ -2,9 +2,9 @@
 //!
 //! Its own file, because what revoking answers must not differ between the two.
 
+use sqlx::PgPool;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query;
-use sqlx::PgPool;
 
 use super::transaction::{Write, within};
 use super::{Author, Error, Terms};

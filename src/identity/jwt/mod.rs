@@ -28,8 +28,8 @@ use claims::{Expected, Verified};
 use jws::{TOKEN_LIMIT, Unverified};
 pub use key::Algorithm;
 use keys::KeySet;
-pub use remote::{Keyrings, Place};
 use remote::{Fetched, Fetching, Remote};
+pub use remote::{Keyrings, Place};
 
 /// A token is remembered no longer than this, whenever it ends.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -62,7 +62,10 @@ pub fn ignored(names: impl Iterator<Item = String>) -> Vec<String> {
 struct OurHeaders(MetadataMap);
 
 impl tonic::service::Interceptor for OurHeaders {
-    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+    fn call(
+        &mut self,
+        mut request: tonic::Request<()>,
+    ) -> Result<tonic::Request<()>, tonic::Status> {
         request.metadata_mut().clone_from(&self.0);
         Ok(request)
     }
@@ -123,7 +126,12 @@ mod tests {
 
     #[test]
     fn what_speaks_to_opentelemetrys_libraries_is_named() {
-        let names = ["PATH", "OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_HEADERS", "HOTEL_X"];
+        let names = [
+            "PATH",
+            "OTEL_SERVICE_NAME",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "HOTEL_X",
+        ];
         let found = ignored(names.into_iter().map(str::to_owned));
         assert_eq!(found, ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME"]);
     }

@@ -82,7 +82,10 @@ impl Tracer {
         let ignored = collector::ignored(names);
         if !ignored.is_empty() {
             let variables = ignored.join(" ");
-            tracing::warn!(variables, "not asked: [telemetry.traces] says which spans go where");
+            tracing::warn!(
+                variables,
+                "not asked: [telemetry.traces] says which spans go where"
+            );
         }
         let Some(endpoint) = &config.endpoint else {
             return Ok(None);

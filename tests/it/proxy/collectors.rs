@@ -12,7 +12,10 @@ use crate::support::process::{Setup, named_upstream, two_sides};
 const THEIRS: [(&str, &str); 11] = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "no url at all"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20theirs,x-extra=1"),
+    (
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "authorization=Bearer%20theirs,x-extra=1",
+    ),
     ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd"),
     ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
@@ -31,7 +34,11 @@ fn root(spans: &[Span]) -> &Span {
 #[tokio::test]
 async fn the_environment_of_opentelemetrys_libraries_neither_breaks_the_start_nor_is_half_obeyed() {
     let (legacy, _) = recorder(FINE).await;
-    for (ours, theirs) in [("http", "grpc"), ("grpc", "http/protobuf"), ("http", "nonsense")] {
+    for (ours, theirs) in [
+        ("http", "grpc"),
+        ("grpc", "http/protobuf"),
+        ("http", "nonsense"),
+    ] {
         let mut collector = match ours {
             "http" => Collector::http().await,
             _ => Collector::grpc().await,
@@ -56,7 +63,11 @@ async fn the_environment_of_opentelemetrys_libraries_neither_breaks_the_start_no
         assert_eq!(sent, ["Bearer ours"], "{ours}");
         assert!(!collector.headers.contains_key("x-extra"), "{ours}");
         let compressed = ["content-encoding", "grpc-encoding"];
-        assert!(!compressed.iter().any(|it| collector.headers.contains_key(*it)));
+        assert!(
+            !compressed
+                .iter()
+                .any(|it| collector.headers.contains_key(*it))
+        );
         // The operator is told, by names alone: a value may be a secret.
         let log = ficus.log();
         assert!(log.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{log}");
@@ -91,15 +102,20 @@ async fn a_request_that_fell_back_says_so_and_why() {
     .execute(database.pool())
     .await
     .expect("seeded");
-    let config = two_sides(named_upstream("legacy").await, dead_port())
-        .replace("effect = \"read\"", "effect = \"read\"\nfallback = \"legacy\"");
+    let config = two_sides(named_upstream("legacy").await, dead_port()).replace(
+        "effect = \"read\"",
+        "effect = \"read\"\nfallback = \"legacy\"",
+    );
     let section = format!(
         "[telemetry.traces]\nendpoint = \"http://{}\"\nprotocol = \"http\"\nsample = \"100%\"\n",
         collector.address
     );
     let ficus = listening(Setup::new(database.url(), &(config + &section))).await;
     for tenant in ["2", "3"] {
-        let answer = ask(ficus.proxy, get("/dashboard", &format!("x-tenant-id: {tenant}\r\n")));
+        let answer = ask(
+            ficus.proxy,
+            get("/dashboard", &format!("x-tenant-id: {tenant}\r\n")),
+        );
         assert_eq!(answer.await.text(), "legacy");
     }
     let spans = collector.requests(2).await;

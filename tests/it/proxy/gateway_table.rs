@@ -32,9 +32,8 @@ async fn send(ficus: &Ficus, method: &str, path: &str, token: &str, fields: &str
         "" => String::new(),
         token => format!("authorization: Bearer {token}\r\n"),
     };
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n{bearer}{fields}\r\n"
-    );
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n{bearer}{fields}\r\n");
     ask(ficus.proxy, request).await
 }
 
@@ -51,7 +50,10 @@ async fn until_let_in(ficus: &Ficus, path: &str, token: &str, asked: &mut Asked)
 /// What an upstream was told: the request line, the user and the tier, and nobody else's word for them.
 async fn told(asked: &mut Asked) -> (String, Option<String>, Option<String>) {
     let head = asked.next().await.head;
-    assert_eq!((head.get("x_user_id"), head.get("x-user_tier")), (None, None));
+    assert_eq!(
+        (head.get("x_user_id"), head.get("x-user_tier")),
+        (None, None)
+    );
     let field = |name: &str| head.get(name).map(str::to_owned);
     (head.first.clone(), field("x-user-id"), field("x-user-tier"))
 }

@@ -105,10 +105,7 @@ async fn a_user_has_the_limit_of_the_tier_in_the_token_from_wherever_it_comes() 
     let wait: u64 = field(&refused, "retry-after").parse().expect("seconds");
     // A third of a day, less what the test took.
     assert!((28_000..=28_800).contains(&wait), "{wait}");
-    assert_eq!(
-        field(&refused, "content-type"),
-        "application/problem+json"
-    );
+    assert_eq!(field(&refused, "content-type"), "application/problem+json");
     let problem: Value =
         serde_json::from_str(&refused.text().await.expect("a body")).expect("JSON");
     assert_eq!(problem["type"], "urn:ficus:problem:rate-limited");
