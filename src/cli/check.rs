@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::Output;
 use super::exit::{FAILED, Failure};
 use super::serve::CheckArgs;
+use crate::alerts::Senders;
 use crate::config::{Config, Fault, Needs, Source, process_environment};
 use crate::db;
 use crate::identity::Resolver;
@@ -120,6 +121,19 @@ async fn missing_keys(config: &Config) -> Vec<Fault> {
             format!("tenant[{index}].key_url"),
             format!("{} gives no key: {problem}", place.url),
         ));
+    }
+    match Senders::new(config.alerts.clone()) {
+        Ok(senders) => {
+            let silent = timeout(REACH * 3, senders.unreachable()).await;
+            let silent =
+                silent.unwrap_or_else(|_| vec![("alerts", "no answer in time".to_owned())]);
+            faults.extend(
+                silent
+                    .into_iter()
+                    .map(|(key, problem)| Fault::new(key, problem)),
+            );
+        }
+        Err(e) => faults.push(Fault::new("alerts", format!("{e:#}"))),
     }
     faults
 }

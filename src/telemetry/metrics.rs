@@ -76,6 +76,9 @@ pub struct Metrics {
     pub preflights: Counter,
     pub in_flight: Gauge,
     pub connections: Gauge,
+    pub writes_in_flight: Gauge,
+    pub freezes: Gauge,
+    pub slow_readers: Gauge,
 }
 
 impl Default for Metrics {
@@ -113,6 +116,9 @@ impl Metrics {
             preflights: Counter::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            writes_in_flight: Gauge::default(),
+            freezes: Gauge::default(),
+            slow_readers: Gauge::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -231,6 +237,21 @@ impl Metrics {
             "Connections of clients that are open",
             metrics.connections.clone(),
         );
+        r.register(
+            "writes_in_flight",
+            "Requests being answered now that write, which a freeze would wait for",
+            metrics.writes_in_flight.clone(),
+        );
+        r.register(
+            "freezes",
+            "Freezes in force on this process",
+            metrics.freezes.clone(),
+        );
+        r.register(
+            "slow_readers",
+            "Clients whose answers wait for them now",
+            metrics.slow_readers.clone(),
+        );
         metrics
     }
 
@@ -297,7 +318,7 @@ impl Metrics {
             legacy: side(Side::Legacy),
             modern: side(Side::Modern),
             decided_legacy: Reason::ALL.map(|reason| decision(Side::Legacy, reason)),
-            decided_modern: [Reason::Flag, Reason::Route]
+            decided_modern: [Reason::Flag, Reason::Route, Reason::Split]
                 .map(|reason| decision(Side::Modern, reason)),
         }
     }

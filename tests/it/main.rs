@@ -9,6 +9,7 @@
     reason = "a test says what it expects by failing on it, its helpers included"
 )]
 
+mod alerts;
 mod api_keys;
 mod architecture;
 mod check;

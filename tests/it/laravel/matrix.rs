@@ -108,7 +108,7 @@ async fn end_sessions(store: &Store<'_>, application: &Application) {
             let flushed = flush.query_async::<()>(&mut connection).await;
             flushed.expect("emptied");
         }
-        Store::Cookie => unreachable!("nobody can"),
+        Store::Cookie => panic!("nobody but the browser can"),
     }
 }
 

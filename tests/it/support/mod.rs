@@ -17,5 +17,6 @@ pub mod openmetrics;
 pub mod process;
 pub mod redis;
 pub mod tls;
+pub mod vendors;
 
 pub use database::{Cluster, Database, scratch_folder, shared_server};
