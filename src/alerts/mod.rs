@@ -20,7 +20,7 @@ use sqlx::PgConnection;
 use crate::secret::Secret;
 
 pub use delivery::{Senders, deliver};
-pub use store::{Standing, standing};
+pub use store::{Standing, forget, standing};
 
 /// How bad it is, and so who is told and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -210,8 +210,8 @@ pub(super) async fn note(
     .map(drop)
 }
 
-/// Forgets what ended long ago.
-pub(super) async fn forget(pool: &PgPool) -> sqlx::Result<u64> {
+/// Forgets what ended a season ago. Answers how many.
+pub async fn forget(pool: &PgPool) -> sqlx::Result<u64> {
     let sql = "delete from ficus.alert where resolved_at < clock_timestamp() - interval '90 days'
         and not exists (select from ficus.alert_delivery as d where d.alert_id = alert.id and d.delivered_at is null and d.given_up_at is null)";
     sqlx::query(sql)

@@ -11,6 +11,7 @@ use crate::rollout;
 use crate::rollout::controller::Job;
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// Every job. A new one is a line here.
@@ -23,6 +24,10 @@ pub(super) fn jobs(config: &Config) -> anyhow::Result<Vec<Job>> {
         }),
         Job::new("silent proxies", TEN_SECONDS, |pool, _| async move {
             Ok(alerts::watch::watch_proxies(&pool).await?)
+        }),
+        Job::new("old alerts", HOUR, |pool, _| async move {
+            alerts::forget(&pool).await?;
+            Ok(())
         }),
         Job::new("alerts", SECOND, move |pool, now| {
             let senders = Arc::clone(&senders);

@@ -236,7 +236,7 @@ async fn a_freeze_holds_and_ends_by_itself_without_the_database_and_over_a_resta
         .name("other")
         .start()
         .await;
-    let said = freeze(cluster.url(), &["freeze", "--tenant", "2", "--for", "12s"]).await;
+    let said = freeze(cluster.url(), &["freeze", "--tenant", "2", "--for", "20s"]).await;
     assert_eq!(said.code, Some(0), "{said:?}");
     let begun = std::time::Instant::now();
     cluster.stop(StopMode::Fast).await;
@@ -250,7 +250,7 @@ async fn a_freeze_holds_and_ends_by_itself_without_the_database_and_over_a_resta
         .start()
         .await;
 
-    if begun.elapsed() < Duration::from_secs(11) {
+    if begun.elapsed() < Duration::from_secs(18) {
         assert_eq!(post(&again, "2").await, 503);
         assert_eq!(post(&other, "2").await, 503);
     }
@@ -263,5 +263,80 @@ async fn a_freeze_holds_and_ends_by_itself_without_the_database_and_over_a_resta
     assert!(
         begun.elapsed() > Duration::from_secs(10),
         "not before its time"
+    );
+}
+
+#[tokio::test]
+async fn under_load_no_write_lands_between_the_freeze_and_its_end() {
+    let database = Database::new().await;
+    seed(database.pool()).await;
+    let landed = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&landed);
+    let legacy = upstream(move |request| {
+        let count = Arc::clone(&count);
+        async move {
+            if request.method() == "POST" {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            "done"
+        }
+    })
+    .await;
+    let fleet = two_proxies(database.url(), &two_sides(legacy, legacy)).await;
+    let (stop, refused, answered) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let mut clients = JoinSet::new();
+    for ficus in fleet.iter().chain(&fleet) {
+        let url = ficus.url("/dashboard");
+        let (stop, refused, answered) = (stop.clone(), refused.clone(), answered.clone());
+        clients.spawn(async move {
+            let client = client();
+            while !stop.load(Ordering::Relaxed) {
+                let request = client.post(&url).header("x-tenant-id", "2");
+                match request.send().await.expect("an answer").status().as_u16() {
+                    200 => answered.fetch_add(1, Ordering::SeqCst),
+                    503 => refused.fetch_add(1, Ordering::SeqCst),
+                    other => panic!("{other}"),
+                };
+            }
+        });
+    }
+    let reached = |counter: Arc<AtomicU64>, goal: u64| async move {
+        eventually("requests are answered", || async {
+            (counter.load(Ordering::SeqCst) >= goal).then_some(())
+        })
+        .await;
+    };
+    reached(answered.clone(), 50).await;
+
+    let arguments = [
+        "freeze",
+        "--tenant",
+        "2",
+        "--for",
+        "15m",
+        "--timeout",
+        "20s",
+    ];
+    let said = freeze(database.url(), &arguments).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let at_the_freeze = landed.load(Ordering::SeqCst);
+    reached(refused.clone(), refused.load(Ordering::SeqCst) + 100).await;
+    assert_eq!(landed.load(Ordering::SeqCst), at_the_freeze);
+
+    let said = freeze(database.url(), &["unfreeze", "--tenant", "2"]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let goal = answered.load(Ordering::SeqCst) + 20;
+    reached(answered.clone(), goal).await;
+    stop.store(true, Ordering::Relaxed);
+    clients.join_all().await;
+    let sum = answered.load(Ordering::SeqCst);
+    assert_eq!(
+        landed.load(Ordering::SeqCst),
+        sum,
+        "what landed was answered"
     );
 }

@@ -54,7 +54,7 @@ async fn modern_tenants(ficus: &Ficus) -> Vec<i64> {
 async fn a_share_of_the_tenants_is_modern_and_raising_it_drops_nobody() {
     let database = Database::new().await;
     let ficus = split(&database, "tenant").await;
-    assert_eq!(modern_tenants(&ficus).await, []);
+    assert_eq!(modern_tenants(&ficus).await, Vec::<i64>::new());
     let expected = |share: u32| -> Vec<i64> {
         let below = |tenant: &i64| bucket_of("dashboard", &tenant.to_string()) < share * 10_000;
         (1..=60).filter(below).collect()
