@@ -12,6 +12,7 @@ mod exit;
 mod explain;
 mod flag;
 mod freeze;
+mod issued;
 mod output;
 mod overrides;
 mod rollback;

@@ -19,6 +19,7 @@ const MOST_CAPABILITIES: usize = 64;
 const MOST_HEADERS: u64 = 256;
 const LARGEST_HEAD: u64 = 1 << 20;
 /// More descriptors than Linux gives a process by any default.
+const MOST_POOLED: u64 = 100_000;
 const MOST_CONNECTIONS: u64 = 1 << 24;
 /// More than any machine has under way.
 pub const MOST_REQUESTS: u64 = 1_000_000;
@@ -84,6 +85,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     let trusted_proxies = proxy.list("trusted_proxies", address::network);
     let resolvers = proxy.list("resolvers", address::socket_address);
     let threads = proxy.count("threads", 0..=1024);
+    let pool = proxy.count("pool", 1..=MOST_POOLED);
     let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
     let keep_header_case = proxy.switch("keep_header_case");
     let limits = read_limits(proxy.section("limits"));
@@ -111,6 +113,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             listen: listen.clone()?,
             trusted_proxies: trusted_proxies?,
             threads: usize::try_from(threads?).ok()?,
+            pool: usize::try_from(pool?).ok()?,
             drain: drain?,
             keep_header_case: keep_header_case?,
             limits: limits?,
@@ -168,6 +171,7 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
     let uri_bytes = section.size("uri_bytes", 16..=LARGEST_HEAD);
     let body_bytes = section.size("body_bytes", 0..=u64::MAX);
     let min_rate = section.size("min_rate", 0..=LARGEST_HEAD);
+    let untaken_bytes = section.size("untaken_bytes", 0..=u64::MAX);
     let connections = section.count("connections", 0..=MOST_CONNECTIONS);
     let connections_per_ip = section.count("connections_per_ip", 0..=MOST_CONNECTIONS);
     let requests = section.count("requests", 0..=MOST_REQUESTS);
@@ -191,6 +195,7 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
         uri_bytes: usize::try_from(uri_bytes?).ok()?,
         body_bytes: body_bytes?,
         min_rate: min_rate?,
+        untaken_bytes: untaken_bytes?,
         connections: usize::try_from(connections?).ok()?,
         connections_per_ip: usize::try_from(connections_per_ip?).ok()?,
         requests: usize::try_from(requests?).ok()?,

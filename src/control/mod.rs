@@ -48,6 +48,7 @@ pub use error::Problem;
 pub use freezes::{FreezeWritten, parse_span};
 pub use local::{LocalStatus, local_router};
 pub use rollback::RollbackScope;
+pub use status::Overview;
 pub use write::{MAX_PATIENCE, Written, parse_patience};
 
 /// What `[control]` says.

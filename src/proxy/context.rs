@@ -12,6 +12,7 @@ use pingora::prelude::*;
 use pingora::proxy::Session;
 
 use super::access_log::{AccessLog, Line};
+use super::door::backlog::Held;
 use super::edge::{Edge, Verdict};
 use super::in_flight::Places;
 use super::limits::rule::Allowance;
@@ -59,6 +60,8 @@ pub struct Context {
     /// Given back when the request is over, however it ends.
     pub(super) places: Places,
     pub(super) journey: Journey,
+    /// A long answer on a stream of HTTP/2, of which only pingora knows whether it waits.
+    pub(super) held: Option<Held>,
     pub(super) body_bytes: u64,
     /// The bound of `body_bytes`, the route's or everybody's; 0 means none.
     pub(super) body_limit: u64,
@@ -93,6 +96,7 @@ impl Context {
             cookie: None,
             places: Places::default(),
             journey: Journey::begin(),
+            held: None,
             body_bytes: 0,
         }
     }

@@ -16,6 +16,7 @@ use super::intent::is_write;
 use super::policy::auth::{Auth, is_one_tenant};
 use super::refusal::Refusal;
 use super::routes::normal_path;
+use super::upstream::Standing;
 use super::visitor;
 use crate::flags::{Caller, Flags, Keys, Reason, Snapshot};
 use crate::identity::{Facts, Identity, Named, Proof, Strength, Unresolved, User, normalise_host};
@@ -62,6 +63,12 @@ pub struct Explainer {
 }
 
 impl Explainer {
+    /// What the proxy knows of its upstreams now.
+    pub fn upstreams(&self) -> Vec<Standing> {
+        let edge = self.edge.load();
+        edge.upstreams.iter().map(|u| u.standing()).collect()
+    }
+
     /// Decides as the proxy would for a trusted peer, since whoever asks may name any tenant. The error says what
     /// is wrong with the question.
     pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation, String> {

@@ -43,41 +43,30 @@ impl Fields for HeaderMap {
     }
 }
 
-impl Fields for RequestHeader {
-    fn map(&self) -> &HeaderMap {
-        &self.headers
-    }
+/// pingora's two heads have the same methods, and no trait for them.
+macro_rules! fields_of {
+    ($($head:ty)*) => {$(
+        impl Fields for $head {
+            fn map(&self) -> &HeaderMap {
+                &self.headers
+            }
 
-    fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
-        self.insert_header(name.as_str(), value)
-    }
+            fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
+                self.insert_header(name.as_str(), value)
+            }
 
-    fn add(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
-        self.append_header(name.as_str(), value).map(drop)
-    }
+            fn add(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
+                self.append_header(name.as_str(), value).map(drop)
+            }
 
-    fn remove(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
+            fn remove(&mut self, name: &HeaderName) {
+                self.remove_header(name);
+            }
+        }
+    )*};
 }
 
-impl Fields for ResponseHeader {
-    fn map(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
-        self.insert_header(name.as_str(), value)
-    }
-
-    fn add(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
-        self.append_header(name.as_str(), value).map(drop)
-    }
-
-    fn remove(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
-}
+fields_of! { RequestHeader ResponseHeader }
 
 /// Changes a request's fields. `more`: how many are put in at most.
 pub fn change_request(

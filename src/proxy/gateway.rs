@@ -3,7 +3,7 @@
 //! Its own file, so that the order is seen on one page; what each phase does stands in the file that it calls.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -20,8 +20,9 @@ use super::Limits;
 use super::access_log::AccessLog;
 use super::conform::{conform, is_last};
 use super::context::Context;
+use super::door::backlog::Backlog;
 use super::door::connection::Connection;
-use super::door::http2::drop_empty_end;
+use super::door::http2::{allow_answer, drop_empty_end};
 use super::edge::{Edge, caller};
 use super::fields::change_response;
 use super::forward::dress;
@@ -337,6 +338,7 @@ impl ProxyHttp for Gateway {
             Ok(false) => Ok(false),
             Ok(true) => {
                 ctx.preflight = true;
+                self.metrics.preflights.inc();
                 answer_preflight(session, ctx).await.map(|()| true)
             }
             Err(refusal) => self.refuse(session, ctx, refusal).await.map(|()| true),
@@ -446,6 +448,23 @@ impl ProxyHttp for Gateway {
             true => Ok(()),
             false => dress_answer(response, &session.req_header().headers, ctx),
         }
+    }
+
+    /// Of HTTP/1 the door sees whether the client takes its answer.
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if session.is_http2() && !end {
+            let backlog = Backlog::new(self.metrics.slow_readers.clone());
+            let (time, held) = allow_answer(&ctx.edge, &backlog);
+            session.set_write_timeout(Some(time));
+            ctx.held.get_or_insert(held);
+        }
+        Ok(None)
     }
 
     async fn connected_to_upstream(

@@ -43,6 +43,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Worker threads; 0 takes one a core.
     pub threads: usize,
+    /// Idle connections to upstreams that each of them keeps.
+    pub pool: usize,
     /// How long a stopping proxy waits for requests in flight.
     pub drain: Duration,
     /// Field names leave as they were spelt, and not in lower case.
@@ -70,6 +72,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Bytes a second that a client must send or take while it is waited for; 0 means no bound.
     pub min_rate: u64,
+    /// Bytes of answers that may be held for clients that do not take them; 0 means no bound.
+    pub untaken_bytes: u64,
     /// Connections, of everybody and of one address; 0 means no bound.
     pub connections: usize,
     pub connections_per_ip: usize,

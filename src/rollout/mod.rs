@@ -16,6 +16,7 @@ mod freezes;
 pub mod guard;
 mod history;
 mod instances;
+mod issued;
 mod overrides;
 mod roll_back;
 mod splits;

@@ -12,6 +12,7 @@
 mod alerts;
 mod api_keys;
 mod architecture;
+mod check;
 mod cli;
 mod control_api;
 mod control_rollout;

@@ -11,6 +11,7 @@
 
 pub mod collector;
 mod database;
+pub mod issuer;
 pub mod modern;
 pub mod openmetrics;
 pub mod process;
