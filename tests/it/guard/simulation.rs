@@ -18,7 +18,7 @@ fn healthy_traffic_is_never_taken_back() {
             ..HEALTHY
         };
         for seed in 0..SEEDS {
-            let run = run(seed, 120 * MINUTE, 0, &|_| Some((mood, mood)));
+            let run = run(seed, 120 * MINUTE, 0, &move |_| Some((mood, mood)));
             assert_eq!(
                 run.rollbacks, 0,
                 "{per_minute} a minute, seed {seed}: {run:?}"
@@ -34,7 +34,7 @@ fn five_percent_of_errors_are_taken_back_once_and_within_three_minutes() {
         ..HEALTHY
     };
     for seed in 0..20 {
-        let script = |bin| Some((if bin < ONSET { HEALTHY } else { failing }, HEALTHY));
+        let script = move |bin| Some((if bin < ONSET { HEALTHY } else { failing }, HEALTHY));
         let run = run(seed, ONSET + 30 * MINUTE, ONSET, &script);
         let after = run.rolled_back.map(|bin| bin - ONSET);
         assert!(
@@ -53,7 +53,7 @@ fn a_tenant_with_three_requests_a_minute_that_all_fail_loses_five() {
     };
     let dead = Mood { errors: 1.0, ..few };
     for seed in 0..SEEDS {
-        let script = |bin| Some((if bin < ONSET { few } else { dead }, HEALTHY));
+        let script = move |bin| Some((if bin < ONSET { few } else { dead }, HEALTHY));
         let run = run(seed, ONSET + 30 * MINUTE, ONSET, &script);
         assert!(
             run.rolled_back.is_some() && run.failed <= 5,
@@ -69,7 +69,7 @@ fn a_slowdown_of_both_sides_takes_nobody_back_and_is_told_once() {
         ..HEALTHY
     };
     for seed in 0..SEEDS {
-        let script = |bin| {
+        let script = move |bin| {
             Some(if bin < ONSET {
                 (HEALTHY, HEALTHY)
             } else {
