@@ -13,6 +13,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::chance;
@@ -203,30 +205,34 @@ fn total_failure(case: Case<'_>, limits: &Limits, now: Bin) -> Option<Finding> {
 }
 
 fn excess(case: Case<'_>, limits: &Limits, limit: Limit, now: Bin) -> Finding {
-    let window = |at: Bin| {
+    let window = |at: Bin, length: Duration| {
         case.series
-            .window(at, limits.window, limits.min_requests, case.since)
+            .window(at, length, limits.min_requests, case.since)
     };
-    let newest = window(now);
-    let rule = if !is_over(newest, limit, limits) {
-        Rule::Within
-    } else if is_shared(case, newest, limit, limits) {
-        Rule::Shared
-    } else if proven(newest, limit) && {
-        let before = window(now - 1);
-        is_over(before, limit, limits)
-            && proven(before, limit)
-            && !is_shared(case, before, limit, limits)
-    } {
-        Rule::Proven
-    } else if (now - bins(limits.hold)..now).all(|at| {
-        let window = window(at);
-        is_over(window, limit, limits) && !is_shared(case, window, limit, limits)
-    }) {
-        Rule::Lasting
-    } else {
-        Rule::Over
+    let breaks = |window: &Window| {
+        is_over(*window, limit, limits) && !is_shared(case, *window, limit, limits)
     };
+    // The newest alone is quick where there is much traffic, three of them are sure where chance was kind to the newest.
+    let proof = |at: Bin| {
+        [1, 3]
+            .map(|times| window(at, limits.window * times))
+            .into_iter()
+            .find(|window| breaks(window) && proven(*window, limit))
+    };
+    let newest = window(now, limits.window);
+    if !is_over(newest, limit, limits) {
+        return finding(case, newest, limit, Rule::Within, limits);
+    }
+    if is_shared(case, newest, limit, limits) {
+        return finding(case, newest, limit, Rule::Shared, limits);
+    }
+    if let Some(window) = proof(now)
+        && proof(now - 1).is_some()
+    {
+        return finding(case, window, limit, Rule::Proven, limits);
+    }
+    let lasts = (now - bins(limits.hold)..now).all(|at| breaks(&window(at, limits.window)));
+    let rule = if lasts { Rule::Lasting } else { Rule::Over };
     finding(case, newest, limit, rule, limits)
 }
 
