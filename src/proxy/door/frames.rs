@@ -161,7 +161,14 @@ mod tests {
         let bytes = conversation();
         let whole = all(&mut Frames::from_client(), &bytes);
         let kinds: Vec<_> = whole.iter().map(|f| (f.kind, f.stream, f.length)).collect();
-        let expected = [(4, 0, 12), (1, 1, 6), (0, 1, 9), (8, 3, 4), (3, 3, 4), (7, 0, 16)];
+        let expected = [
+            (4, 0, 12),
+            (1, 1, 6),
+            (0, 1, 9),
+            (8, 3, 4),
+            (3, 3, 4),
+            (7, 0, 16),
+        ];
         assert_eq!(kinds, expected);
         assert_eq!((whole[3].value, whole[5].value), (70_000, 11));
         let ends: Vec<_> = whole.iter().map(Frame::ends).collect();
