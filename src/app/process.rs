@@ -225,7 +225,8 @@ impl Process {
         if roles.contains(&Role::Control) {
             tasks.spawn(tend_database(pool.clone(), seen, stop.clone()));
             let (url, stop) = (config.database.url.clone(), stop.clone());
-            tasks.spawn(async move { controller::run(pool, url.reveal(), jobs(), stop).await });
+            let jobs = jobs(&config)?;
+            tasks.spawn(async move { controller::run(pool, url.reveal(), jobs, stop).await });
         }
         tasks.spawn(reload(
             changes,

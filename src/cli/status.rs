@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::backend::Backend;
+use super::capability::split;
 use super::exit::Failure;
 use super::output::{Paint, duration, or_dash};
 use super::{Client, Output};
@@ -111,6 +112,18 @@ fn page(output: &Output, status: &Status) -> String {
         text += &output.paint(Paint::Bad, &super::output::printable(&line));
         text.push('\n');
     }
+    for freeze in status.freezes.iter().filter(|it| it.seconds_left > 0.0) {
+        let scope = match (freeze.tenant, freeze.capability.as_deref()) {
+            (Some(tenant), _) => format!("tenant {tenant}"),
+            (None, Some(name)) => format!("capability {name}"),
+            (None, None) => "EVERYTHING".to_owned(),
+        };
+        let why = freeze.reason.as_deref().unwrap_or("no reason given");
+        let left = duration(freeze.seconds_left * 1000.0);
+        let line = format!("FROZEN {scope} for {left} more, to read only: {why}");
+        text += &output.paint(Paint::Bad, &super::output::printable(&line));
+        text.push('\n');
+    }
     let capabilities: Vec<_> = status
         .capabilities
         .iter()
@@ -122,6 +135,7 @@ fn page(output: &Output, status: &Status) -> String {
                 it.modern.to_string(),
                 it.shadow.to_string(),
                 it.legacy.to_string(),
+                split(it.split_by.as_deref(), it.split_percent),
                 forced.into(),
             ]
         })
@@ -135,6 +149,7 @@ fn page(output: &Output, status: &Status) -> String {
                 "MODERN",
                 "SHADOW",
                 "LEGACY",
+                "SPLIT",
                 "FORCED"
             ],
             &capabilities

@@ -10,7 +10,7 @@ use super::fault::suggestion;
 use super::section::Section;
 use super::upstream::read_upstream;
 use super::{address, policy, tls, value};
-use crate::flags::{Effect, Side};
+use crate::flags::{Effect, Side, Sticky};
 use crate::proxy::{Capability, Config, Fallback, Limits, Route, RouteTarget, Timeouts};
 
 /// A snapshot packs two bits a capability into one row of a tenant.
@@ -24,6 +24,11 @@ const MOST_CONNECTIONS: u64 = 1 << 24;
 /// More than any machine has under way.
 pub const MOST_REQUESTS: u64 = 1_000_000;
 const FALLBACKS: [(&str, Fallback); 2] = [("none", Fallback::Nobody), (LEGACY, Fallback::Legacy)];
+const EFFECTS: [(&str, Effect); 3] = [
+    ("read", Effect::Read),
+    ("write", Effect::Write),
+    ("send", Effect::Send),
+];
 /// The upstream that answers whatever no route claims.
 pub const LEGACY: &str = "legacy";
 const MODERN: &str = "modern";
@@ -220,12 +225,9 @@ fn read_capability(
     mut section: Section<'_, '_>,
     upstreams: &BTreeSet<String>,
 ) -> Option<Capability> {
-    let effects = [
-        ("read", Effect::Read),
-        ("write", Effect::Write),
-        ("send", Effect::Send),
-    ];
-    let effect = section.word("effect", &effects);
+    let effect = section.word("effect", &EFFECTS);
+    let splits = section.word("by", &[("tenant", false), ("split", true)]);
+    let sticky = section.word("sticky", &Sticky::WORDS);
     let legacy = section.text("legacy", |name| known(name, "upstream", upstreams));
     let modern = section.text("modern", |name| known(name, "upstream", upstreams));
     let fallback = section.word("fallback", &FALLBACKS);
@@ -235,6 +237,7 @@ fn read_capability(
         legacy: legacy?,
         modern: modern?,
         fallback: fallback?,
+        split_by: splits?.then_some(sticky?),
     })
 }
 
@@ -245,6 +248,9 @@ fn read_route(
 ) -> Option<Route> {
     let methods = section.list("methods", value::method);
     let host = section.optional("host", address::host);
+    let effect = section.or("effect", None, |section, key| {
+        section.word(key, &EFFECTS).map(Some)
+    });
     let on_miss = section.word("on_miss", &FALLBACKS);
     if section.is_defaults() {
         policy::read(&mut section);
@@ -260,6 +266,7 @@ fn read_route(
         methods: methods?,
         host: host?,
         target: target?,
+        effect: effect?,
         on_miss: on_miss?,
         policy: policy?,
     })

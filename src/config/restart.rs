@@ -27,6 +27,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             "control.public_url",
             old.control.public_url != new.control.public_url,
         ),
+        ("alerts", old.alerts != new.alerts),
         ("database.url", old.database.url != new.database.url),
         (
             "database.legacy_url",
@@ -121,6 +122,7 @@ mod tests {
             "control.listen",
             "control.socket",
             "control.public_url",
+            "alerts",
             "database.url",
             "database.legacy_url",
             "database.pool",

@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod extract;
 mod flags;
+mod freezes;
 mod health;
 mod local;
 mod metrics;
@@ -44,6 +45,7 @@ use crate::telemetry::Metrics;
 
 pub use auth::Caller;
 pub use error::Problem;
+pub use freezes::{FreezeWritten, parse_span};
 pub use local::{LocalStatus, local_router};
 pub use rollback::RollbackScope;
 pub use status::Overview;
@@ -157,6 +159,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         read("/api/v1/capabilities", get(capabilities::list)),
         read("/api/v1/capabilities/{capability}", get(capabilities::show)),
+        write(
+            Method::PUT,
+            "/api/v1/capabilities/{capability}/split",
+            put(capabilities::split),
+        ),
+        read("/api/v1/freezes", get(freezes::list)),
+        write(Method::POST, "/api/v1/freezes", post(freezes::freeze)),
+        write(Method::DELETE, "/api/v1/freezes", delete(freezes::unfreeze)),
         read("/api/v1/overrides", get(overrides::list)),
         write(Method::POST, "/api/v1/overrides", post(overrides::set)),
         write(

@@ -18,6 +18,7 @@ use super::in_flight::Places;
 use super::limits::rule::Allowance;
 use super::refusal::Refusal;
 use super::upstream::journey::Journey;
+use crate::flags::writes::Write;
 use crate::identity::{Proof, User};
 use crate::telemetry::Metrics;
 use crate::telemetry::traces::Trace;
@@ -52,6 +53,10 @@ pub struct Context {
     pub(super) refused_after: Option<Duration>,
     /// `None`: the request is not recorded.
     pub(super) trace: Option<Box<Trace>>,
+    /// Under way until the request is over. `None`: it reads.
+    pub(super) write: Option<Write>,
+    /// For a browser that a split by session does not know yet.
+    pub(super) cookie: Option<HeaderValue>,
     /// Given back when the request is over, however it ends.
     pub(super) places: Places,
     pub(super) journey: Journey,
@@ -87,6 +92,8 @@ impl Context {
             refusal: None,
             refused_after: None,
             trace: None,
+            write: None,
+            cookie: None,
             places: Places::default(),
             journey: Journey::begin(),
             held: None,

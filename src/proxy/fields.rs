@@ -17,6 +17,9 @@ pub trait Fields {
     /// In the place of every field of this name.
     fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()>;
 
+    /// Beside the fields of this name.
+    fn add(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()>;
+
     fn remove(&mut self, name: &HeaderName);
 }
 
@@ -27,6 +30,11 @@ impl Fields for HeaderMap {
 
     fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
         self.insert(name, value);
+        Ok(())
+    }
+
+    fn add(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
+        self.append(name, value);
         Ok(())
     }
 
@@ -45,6 +53,10 @@ macro_rules! fields_of {
 
             fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
                 self.insert_header(name.as_str(), value)
+            }
+
+            fn add(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
+                self.append_header(name.as_str(), value).map(drop)
             }
 
             fn remove(&mut self, name: &HeaderName) {

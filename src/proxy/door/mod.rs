@@ -8,14 +8,14 @@
 mod admission;
 mod alarm;
 pub mod backlog;
-mod body;
+pub mod body;
 pub mod connection;
 mod conversation;
 mod farewell;
 mod field;
-mod flaw;
+pub mod flaw;
 mod frames;
-mod head;
+pub mod head;
 pub mod http2;
 mod inbound;
 mod keeper;

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use crate::support::process::{Ficus, Setup, eventually};
 
 mod answers;
+mod collectors;
 mod corpus;
 mod cors;
 mod door;
