@@ -6,6 +6,7 @@
 
 mod embedded;
 mod handover;
+mod jobs;
 mod life;
 mod listeners;
 mod process;

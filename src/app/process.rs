@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Role;
 use super::handover::{Inheritance, Named};
+use super::jobs::jobs;
 use super::listeners::{Sockets, bind_private, report, serve_tcp};
 use super::reload::{EdgeBuilder, reload, tend_database, wanted};
 use crate::config::{Config, Watch};
@@ -30,6 +31,7 @@ use crate::proxy::door::Door;
 use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::limits::Limiter;
+use crate::rollout::controller;
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{AccessLog as AccessLogConfig, Metrics, SetFilter};
 use crate::{control, dashboard, db, engine};
@@ -221,7 +223,9 @@ impl Process {
         }
         let (capabilities, seen) = watch::channel(wanted(&config));
         if roles.contains(&Role::Control) {
-            tasks.spawn(tend_database(pool, seen, stop.clone()));
+            tasks.spawn(tend_database(pool.clone(), seen, stop.clone()));
+            let (url, stop) = (config.database.url.clone(), stop.clone());
+            tasks.spawn(async move { controller::run(pool, url.reveal(), jobs(), stop).await });
         }
         tasks.spawn(reload(
             changes,

@@ -2,6 +2,7 @@
 //!
 //! Its own folder, because every connection that ficus opens is opened here, with its limits.
 
+pub mod leader;
 mod migrate;
 
 use std::str::FromStr;

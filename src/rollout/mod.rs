@@ -9,8 +9,10 @@
 mod api_keys;
 mod capabilities;
 mod confirm;
+pub mod controller;
 mod error;
 mod flags;
+pub mod guard;
 mod history;
 mod instances;
 mod overrides;

@@ -20,7 +20,8 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
         &["flags", "identity", "ids", "secret", "telemetry"],
     ),
     ("db", &["secret"]),
-    ("rollout", &["flags", "ids", "secret"]),
+    // db: the lead, which one process has.
+    ("rollout", &["db", "flags", "ids", "secret"]),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
     (
         "control",
