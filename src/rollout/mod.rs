@@ -16,12 +16,15 @@ pub mod guard;
 mod history;
 mod instances;
 mod overrides;
+pub mod queries;
 mod roll_back;
 mod status;
 mod tenants;
 mod tokens;
 mod transaction;
 mod undo;
+mod volume;
+pub mod wave;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -44,6 +47,7 @@ pub use tokens::{
     Role, Token, TokenHolder, create_token, list_tokens, revoke_token, token_digest, verify_token,
 };
 pub use undo::undo;
+pub use volume::{class_of, sync_tenants};
 
 use crate::ids::{Revision, TenantId};
 
@@ -69,6 +73,12 @@ pub enum Source {
     Local,
     /// A process that acts on its own configuration.
     Config,
+    /// The console in a browser, through the admin API.
+    Console,
+    /// The guard, which takes back.
+    Guard,
+    /// The runner of waves, which moves forward.
+    Wave,
 }
 
 impl Source {
@@ -79,6 +89,9 @@ impl Source {
             Self::Direct => "direct",
             Self::Local => "local",
             Self::Config => "config",
+            Self::Console => "console",
+            Self::Guard => "guard",
+            Self::Wave => "wave",
         }
     }
 }

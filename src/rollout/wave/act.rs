@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use super::gate::{self, Facts, Reconciled, judge};
 use super::store::{self, Stored};
 use super::{Gate, GateResult, Transition, WaveState, cohort};
+use crate::rollout::guard::newest_verdict;
 use crate::rollout::queries::Queries;
 use crate::rollout::transaction::{Write, within};
 use crate::rollout::{Error, Terms};
@@ -253,7 +254,8 @@ pub(super) fn gates(stored: &Stored) -> Result<Vec<Gate>, Error> {
 
 /// What is known without asking legacy's database.
 pub(super) async fn facts(pool: &PgPool, stored: &Stored) -> Result<Facts, Error> {
-    let (now, judged, failing) = store::judged(pool, stored).await?;
+    let (now, failing) = store::failing(pool, stored).await?;
+    let newest = within(newest_verdict(pool, &stored.wave.capability)).await?;
     let checks = gates(stored)?.into_iter().filter_map(|gate| match gate {
         Gate::Reconcile(name) => Some((name, Reconciled::NotAsked)),
         _ => None,
@@ -262,7 +264,7 @@ pub(super) async fn facts(pool: &PgPool, stored: &Stored) -> Result<Facts, Error
         now,
         bake: stored.wave.bake(),
         since: stored.wave.step_at.unwrap_or(now),
-        judged,
+        verdict: (newest.verdict, newest.at),
         failing,
         go: stored.wave.go,
         reconciled: checks.collect(),

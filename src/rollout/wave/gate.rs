@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Bake;
+use crate::rollout::guard::Verdict;
 
-/// A verdict that is older says nothing about now: the guard judges every few seconds, and something is wrong with it.
-const VERDICT_KEEPS: TimeDelta = TimeDelta::minutes(2);
 /// Which stands first in every wave, named or not.
 pub const BAKE: &str = "bake";
 
@@ -94,13 +93,6 @@ pub struct GateResult {
     pub detail: String,
 }
 
-/// The guard's newest word on a capability.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
-    pub verdict: String,
-    pub at: DateTime<Utc>,
-}
-
 /// What a query of `[[reconcile]]` answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reconciled {
@@ -124,7 +116,8 @@ pub struct Facts {
     pub bake: Bake,
     /// Since when the step bakes.
     pub since: DateTime<Utc>,
-    pub judged: Option<Judged>,
+    /// The guard's newest verdict on the capability, and when it was judged.
+    pub verdict: (Verdict, Option<DateTime<Utc>>),
     /// Members of which the guard says fail.
     pub failing: Vec<i64>,
     /// A person has said go after this step.
@@ -197,24 +190,15 @@ fn guarded(facts: &Facts) -> (Outcome, String) {
             format!("{many} of its tenants fail, {first} the first"),
         );
     }
-    let Some(judged) = &facts.judged else {
-        return (Outcome::Wait, "no verdict yet".to_owned());
+    let (verdict, at) = facts.verdict;
+    let outcome = match (verdict, at) {
+        (Verdict::Fail, _) => Outcome::Fail,
+        (Verdict::Pass, Some(at)) if at >= facts.since => Outcome::Pass,
+        (Verdict::Pass, _) => return (Outcome::Wait, "no verdict since the step began".to_owned()),
+        // The guard says that it does not know.
+        (Verdict::Insufficient | Verdict::NoData, _) => Outcome::Wait,
     };
-    let age = facts.now - judged.at;
-    if age > VERDICT_KEEPS {
-        let detail = format!("the newest verdict is {} old", Bake::of(age));
-        return (Outcome::Wait, detail);
-    }
-    if judged.at < facts.since {
-        return (Outcome::Wait, "no verdict since the step began".to_owned());
-    }
-    let outcome = match judged.verdict.as_str() {
-        "pass" => Outcome::Pass,
-        "fail" => Outcome::Fail,
-        // Insufficient or no data: the guard says that it does not know.
-        _ => Outcome::Wait,
-    };
-    (outcome, format!("verdict {}", judged.verdict))
+    (outcome, format!("verdict {}", verdict.as_str()))
 }
 
 fn reconciled(answer: Option<&Reconciled>) -> (Outcome, String) {
@@ -234,6 +218,8 @@ fn reconciled(answer: Option<&Reconciled>) -> (Outcome, String) {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     fn facts() -> Facts {
@@ -242,10 +228,7 @@ mod tests {
             now,
             bake: "1h".parse().unwrap(),
             since: now - TimeDelta::hours(2),
-            judged: Some(Judged {
-                verdict: "pass".to_owned(),
-                at: now,
-            }),
+            verdict: (Verdict::Pass, Some(now)),
             failing: Vec::new(),
             go: false,
             reconciled: BTreeMap::new(),
@@ -254,12 +237,6 @@ mod tests {
 
     fn outcome(gate: &str, facts: &Facts) -> Outcome {
         judge(&[gate.parse().unwrap()], facts)[1].outcome
-    }
-
-    fn said(verdict: &str) -> Facts {
-        let mut facts = facts();
-        facts.judged.as_mut().unwrap().verdict = verdict.to_owned();
-        facts
     }
 
     #[test]
@@ -273,23 +250,19 @@ mod tests {
     #[test]
     fn only_a_fresh_pass_of_the_guard_lets_pass() {
         let expected = [
-            ("pass", Outcome::Pass),
-            ("fail", Outcome::Fail),
-            ("insufficient", Outcome::Wait),
-            ("no-data", Outcome::Wait),
+            (Verdict::Pass, Outcome::Pass),
+            (Verdict::Fail, Outcome::Fail),
+            (Verdict::Insufficient, Outcome::Wait),
+            (Verdict::NoData, Outcome::Wait),
         ];
         for (verdict, outcome_of_it) in expected {
-            assert_eq!(outcome("guard", &said(verdict)), outcome_of_it, "{verdict}");
+            let mut facts = facts();
+            facts.verdict.0 = verdict;
+            assert_eq!(outcome("guard", &facts), outcome_of_it, "{verdict:?}");
         }
-        let mut old = facts();
-        old.judged.as_mut().unwrap().at -= TimeDelta::minutes(3);
-        assert_eq!(outcome("guard", &old), Outcome::Wait);
         let mut before_the_step = facts();
         before_the_step.since = before_the_step.now + TimeDelta::seconds(1);
         assert_eq!(outcome("guard", &before_the_step), Outcome::Wait);
-        let mut silent = facts();
-        silent.judged = None;
-        assert_eq!(outcome("guard", &silent), Outcome::Wait);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::ids::Revision;
 pub use act::{abort, advance, go, pause, resume, start};
 pub use bake::Bake;
 pub use cohort::Percent;
-pub use gate::{Gate, GateResult, Outcome};
+pub use gate::{Gate, GateResult, Outcome, Reconciled};
 pub use plan::{Defaults, Draft, Largest, PlanFault, PlannedStep, PlannedWave};
 pub use planning::{Plan, plan};
 pub use run::advance_waves;

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 use sqlx::{PgExecutor, Row};
 
 use super::cohort::{ALGORITHM, Member, Percent};
-use super::gate::{Judged, Outcome};
+use super::gate::Outcome;
 use super::plan::{Candidate, Spec, Totals, class};
 use super::{GateResult, Wave, WaveState};
 use crate::ids::{Revision, TenantId};
@@ -301,37 +301,22 @@ pub(super) async fn take_back(write: &mut Write, id: i32) -> Result<u64, Error> 
     Ok(moved)
 }
 
-/// What the guard says of the capability, and of the wave's members; and the database's time.
-pub(super) async fn judged(
+/// The database's time, and the members of which the guard has said fail in the last quarter of an hour.
+pub(super) async fn failing(
     db: impl PgExecutor<'_>,
     stored: &Stored,
-) -> Result<(DateTime<Utc>, Option<Judged>, Vec<i64>), Error> {
-    let query = sqlx::query(
-        "select clock_timestamp() as now, v.verdict, v.at,
+) -> Result<(DateTime<Utc>, Vec<i64>), Error> {
+    let query = sqlx::query_as(
+        "select clock_timestamp(),
                 array(select x.tenant_id from ficus.verdict as x
                       join ficus.wave_member as m on m.wave_id = $1 and m.tenant_id = x.tenant_id
-                      where x.capability = $2 and x.verdict = 'fail' and x.at > clock_timestamp() - $3::interval
-                      order by x.tenant_id limit 100) as failing
-         from (values (1)) as one (row)
-         left join ficus.verdict as v on v.capability = $2 and v.tenant_id is null",
+                      where x.capability = $2 and x.verdict = 'fail' and x.at > clock_timestamp() - interval '15 minutes'
+                      order by x.tenant_id limit 100)",
     )
     .bind(stored.id)
-    .bind(&stored.wave.capability)
-    .bind(FAILING_KEEPS);
-    let row = within(query.fetch_one(db)).await?;
-    let verdict: Option<String> = row.try_get("verdict")?;
-    let judged = match verdict {
-        Some(verdict) => Some(Judged {
-            verdict,
-            at: row.try_get("at")?,
-        }),
-        None => None,
-    };
-    Ok((row.try_get("now")?, judged, row.try_get("failing")?))
+    .bind(&stored.wave.capability);
+    within(query.fetch_one(db)).await
 }
-
-/// How long a tenant's failure counts after the guard has said it last.
-const FAILING_KEEPS: TimeDelta = TimeDelta::minutes(15);
 
 pub(super) async fn store_gates(
     write: &mut Write,

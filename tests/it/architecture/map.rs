@@ -42,6 +42,7 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
             "identity",
             "ids",
             "proxy",
+            "rollout",
             "secret",
             "telemetry",
         ],
