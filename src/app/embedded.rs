@@ -38,11 +38,11 @@ async fn welcome(config: &Config, pool: &PgPool, url: &str) -> anyhow::Result<()
     }
     eprintln!("ficus: admin API at http://{admin}, PostgreSQL at {url}");
     if rollout::list_tokens(pool).await?.is_empty() {
-        let author = Author {
-            actor: "ficus serve --embedded".to_owned(),
-            source: ChangeSource::Config,
-            reason: Some("first start".to_owned()),
-        };
+        let author = Author::new(
+            "ficus serve --embedded",
+            ChangeSource::Config,
+            "first start",
+        );
         let token = rollout::create_token(pool, &author, "first", rollout::Role::Admin).await?;
         eprintln!(
             "ficus: the first token, shown this once:\n\n    export FICUS_URL=http://{admin} FICUS_TOKEN={token}\n"

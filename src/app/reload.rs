@@ -128,11 +128,11 @@ pub(super) async fn tend_database(
     mut wanted: watch::Receiver<Wanted>,
     stop: CancellationToken,
 ) {
-    let terms = Terms::of(Author {
-        actor: "ficus serve".to_owned(),
-        source: ChangeSource::Config,
-        reason: Some("registered from the configuration".to_owned()),
-    });
+    let terms = Terms::of(Author::new(
+        "ficus serve",
+        ChangeSource::Config,
+        "registered from the configuration",
+    ));
     loop {
         let capabilities = wanted.borrow_and_update().clone();
         let done = rollout::register_capabilities(&pool, &terms, &capabilities).await;

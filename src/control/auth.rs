@@ -65,6 +65,8 @@ impl Caller {
             actor: self.actor,
             source: self.source,
             reason,
+            evidence: None,
+            requested_at: None,
         }
     }
 }

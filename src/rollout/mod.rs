@@ -57,7 +57,29 @@ pub struct Author {
     /// A token's name, or the login of the person at the command line.
     pub actor: String,
     pub source: Source,
+    /// A person who gives none is refused, but for a dry run.
     pub reason: Option<String>,
+    /// What was measured, where an automaton decided: it stands in the audit beside the change.
+    pub evidence: Option<serde_json::Value>,
+    /// When the write was asked for. `None`: when its transaction began.
+    pub requested_at: Option<DateTime<Utc>>,
+}
+
+impl Author {
+    pub fn new(actor: impl Into<String>, source: Source, reason: impl Into<String>) -> Self {
+        Self {
+            actor: actor.into(),
+            source,
+            reason: Some(reason.into()),
+            evidence: None,
+            requested_at: None,
+        }
+    }
+
+    pub fn with_evidence(mut self, evidence: serde_json::Value) -> Self {
+        self.evidence = Some(evidence);
+        self
+    }
 }
 
 /// The way a write came.

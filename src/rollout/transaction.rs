@@ -46,13 +46,18 @@ impl Write {
     pub(super) async fn begin(pool: &PgPool, terms: &Terms) -> Result<Self, Error> {
         let mut tx = within(pool.begin()).await?;
         let author = &terms.author;
+        // What a dry run writes is taken back, so it needs no reason; the schema asks for one all the same.
+        let unsaid = if terms.dry_run { "dry run" } else { "" };
         let settings = sqlx::query(
             "select pg_backend_pid() as pid, set_config('ficus.actor', $1, true), set_config('ficus.source', $2, true),
-                    set_config('ficus.reason', $3, true), set_config('lock_timeout', '3s', true)",
+                    set_config('ficus.reason', $3, true), set_config('ficus.evidence', $4, true),
+                    set_config('ficus.requested_at', $5, true), set_config('lock_timeout', '3s', true)",
         )
         .bind(&author.actor)
         .bind(author.source.as_str())
-        .bind(author.reason.as_deref().unwrap_or(""));
+        .bind(author.reason.as_deref().unwrap_or(unsaid))
+        .bind(author.evidence.as_ref().map_or_else(String::new, ToString::to_string))
+        .bind(author.requested_at.map_or_else(String::new, |at| at.to_rfc3339()));
         let pid = within(settings.fetch_one(&mut *tx)).await?.try_get("pid")?;
         let lock =
             sqlx::query_scalar("select revision from ficus.clock for update").fetch_one(&mut *tx);

@@ -197,11 +197,7 @@ pub async fn run(environment: &[(&str, &str)], args: &[&str]) -> Ran {
 }
 
 pub fn author() -> Author {
-    Author {
-        actor: "kim".into(),
-        source: Source::Api,
-        reason: Some("because".into()),
-    }
+    Author::new("kim", Source::Api, "because")
 }
 
 pub fn terms() -> Terms {
