@@ -27,3 +27,4 @@ mod rollback;
 mod schema;
 mod support;
 mod tokens;
+mod waves;

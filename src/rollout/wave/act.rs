@@ -191,8 +191,10 @@ pub async fn advance(
             results: gates,
         });
     }
+    let mut terms = terms.clone();
+    terms.author.evidence = Some(serde_json::json!({ "wave": name, "step": seen.wave.step, "gates": gates }));
     // The gates were asked without the lock, and of this wave as it was seen.
-    let (mut write, stored) = open(pool, terms, name).await?;
+    let (mut write, stored) = open(pool, &terms, name).await?;
     if stored.wave.revision != seen.wave.revision {
         return Err(Error::WaveMoved {
             wave: stored.wave.name,

@@ -49,9 +49,5 @@ pub async fn advance_waves(pool: &PgPool, queries: Option<&Queries>) -> Result<(
 }
 
 fn terms(reason: &str) -> Terms {
-    Terms::of(Author {
-        actor: "ficus".to_owned(),
-        source: Source::Wave,
-        reason: Some(reason.to_owned()),
-    })
+    Terms::of(Author::new("ficus", Source::Wave, reason))
 }
