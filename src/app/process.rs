@@ -193,7 +193,10 @@ impl Process {
             flags: flags.clone(),
         });
         let pool = db::connect_lazily(config.database.url.reveal(), &config.database)?;
-        let queries = Arc::new(Queries::new(legacy_queries(&config)?, config.rollout.clone()));
+        let queries = Arc::new(Queries::new(
+            legacy_queries(&config)?,
+            config.rollout.clone(),
+        ));
         let admin = control::State::new(
             pool.clone(),
             flags.clone(),

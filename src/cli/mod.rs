@@ -21,6 +21,7 @@ mod tenant_file;
 mod token;
 mod wave;
 mod wave_file;
+mod wave_table;
 mod write;
 
 use std::path::PathBuf;

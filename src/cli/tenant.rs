@@ -96,7 +96,10 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
         Command::Sync { how } => {
             let body = how.body(json!({}));
             let route = "/api/v1/tenants/sync";
-            let written: Written = client.backend.call(Method::POST, route, Some(&body)).await?;
+            let written: Written = client
+                .backend
+                .call(Method::POST, route, Some(&body))
+                .await?;
             tell(client, &written, None)
         }
     }

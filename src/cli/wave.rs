@@ -7,17 +7,16 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use axum::http::Method;
-use chrono::Utc;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::backend::{encode, with_query};
 use super::exit::Failure;
-use super::output::{Paint, or_dash};
+use super::wave_table::{page, plan_table, row};
 use super::write::{WriteArgs, tell_with};
-use super::{Client, Output, wave_file};
+use super::{Client, wave_file};
 use crate::control::{Page, PlanWritten, WaveWritten};
-use crate::rollout::wave::{Bake, Defaults, GateResult, Outcome, Wave, WaveDetail, WaveState};
+use crate::rollout::wave::{Defaults, Outcome, Wave, WaveDetail};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -34,7 +33,9 @@ Without --file: a wave for each class that has tenants left, internal, low, medi
 and auto (docs/MIGRATING.md), or CSV with the header wave,tenant.")]
     Plan(PlanArgs),
     /// List waves in their order
-    #[command(after_help = "Examples:\n  ficus wave list\n  ficus wave list --capability messaging")]
+    #[command(
+        after_help = "Examples:\n  ficus wave list\n  ficus wave list --capability messaging"
+    )]
     List {
         /// Of this capability only
         #[arg(long, value_name = "CAP")]
@@ -63,7 +64,9 @@ and auto (docs/MIGRATING.md), or CSV with the header wave,tenant.")]
   ficus wave resume messaging-low --reason 'fixed in 1.4.2'")]
     Resume(StepArgs),
     /// Say go, where a wave waits for a person
-    #[command(after_help = "Example:\n  ficus wave go messaging-low --reason 'support has seen no ticket'")]
+    #[command(
+        after_help = "Example:\n  ficus wave go messaging-low --reason 'support has seen no ticket'"
+    )]
     Go(StepArgs),
     /// Enter the next step, or complete the wave, if its gates let it
     #[command(after_help = "Examples:
@@ -78,7 +81,9 @@ and auto (docs/MIGRATING.md), or CSV with the header wave,tenant.")]
         skip_gates: Vec<String>,
     },
     /// End a wave: who has moved stays, the others are free for another
-    #[command(after_help = "Example:\n  ficus wave abort messaging-high --reason 'they move by hand'")]
+    #[command(
+        after_help = "Example:\n  ficus wave abort messaging-high --reason 'they move by hand'"
+    )]
     Abort(StepArgs),
 }
 
@@ -152,7 +157,9 @@ async fn plan(client: &Client<'_>, args: PlanArgs) -> Result<ExitCode, Failure> 
     if let Some(path) = &args.file {
         let text =
             std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-        let is_csv = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("csv"));
+        let is_csv = path
+            .extension()
+            .is_some_and(|it| it.eq_ignore_ascii_case("csv"));
         file = wave_file::parse(&text, is_csv)
             .map_err(|fault| Failure::Usage(format!("{}: {fault}", path.display())))?;
     }
@@ -182,44 +189,13 @@ async fn plan(client: &Client<'_>, args: PlanArgs) -> Result<ExitCode, Failure> 
     output.data(&planned, |planned| plan_table(output, planned))?;
     match planned.waves.first() {
         _ if only_looks => output.say("nothing was stored: with --reason TEXT these waves are"),
-        Some(first) => output.say(&format!("next: ficus wave start {} --reason TEXT", first.name)),
+        Some(first) => output.say(&format!(
+            "next: ficus wave start {} --reason TEXT",
+            first.name
+        )),
         None => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn plan_table(output: &Output, planned: &PlanWritten) -> String {
-    let percent = |share: Option<f64>| or_dash(share.map(|share| format!("{share:.2} %")));
-    let mut rows = Vec::new();
-    for wave in &planned.waves {
-        for (place, step) in wave.steps.iter().enumerate() {
-            let largest = step.largest.as_ref().map(|largest| {
-                let name = largest.slug.clone().unwrap_or_else(|| largest.tenant.to_string());
-                format!("{name} {:.2} %", largest.requests_percent)
-            });
-            let first = |text: String| if place == 0 { text } else { String::new() };
-            rows.push(vec![
-                first(wave.name.clone()),
-                step.percent.to_string(),
-                format!("+{}", step.moves),
-                step.tenants.to_string(),
-                percent(Some(step.tenants_percent)),
-                percent(step.requests_percent),
-                percent(step.sends_percent),
-                or_dash(largest),
-                first(bake(wave.bake_seconds).to_string()),
-                first(wave.gates.join(" ") + if wave.auto { ", by itself" } else { "" }),
-            ]);
-        }
-    }
-    let titles = [
-        "WAVE", "STEP", "MOVES", "TENANTS", "OF ALL", "OF REQUESTS", "OF SENDS", "LARGEST", "BAKE", "GATES",
-    ];
-    output.table(&titles, &rows) + "Shares are of the last 7 days, and of the wave up to the step.\n"
-}
-
-fn bake(seconds: i64) -> Bake {
-    Bake::of(chrono::TimeDelta::seconds(seconds))
 }
 
 async fn list(
@@ -227,106 +203,40 @@ async fn list(
     capability: Option<String>,
     limit: u32,
 ) -> Result<ExitCode, Failure> {
-    let parameters = [("capability", capability), ("limit", Some(limit.to_string()))];
+    let parameters = [
+        ("capability", capability),
+        ("limit", Some(limit.to_string())),
+    ];
     let page: Page<Wave> = client
         .backend
         .get(&with_query("/api/v1/waves", &parameters))
         .await?;
     client.output.data(&page, |page| {
         client.output.table(
-            &["WAVE", "CAPABILITY", "STATE", "STEP", "ON MODERN", "BAKES", "GATES", "BY", "REASON"],
+            &[
+                "WAVE",
+                "CAPABILITY",
+                "STATE",
+                "STEP",
+                "ON MODERN",
+                "BAKES",
+                "GATES",
+                "BY",
+                "REASON",
+            ],
             &page.items.iter().map(row).collect::<Vec<_>>(),
         )
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(wave: &Wave) -> Vec<String> {
-    let of = or_dash(wave.size);
-    vec![
-        wave.name.clone(),
-        wave.capability.clone(),
-        wave.state.as_str().to_owned(),
-        format!("{}/{}", wave.step, wave.steps.len()),
-        format!("{}/{of}", wave.on_modern),
-        left(wave),
-        wave.gates.join(" ") + if wave.auto { ", by itself" } else { "" },
-        or_dash(wave.actor.as_ref()),
-        or_dash(wave.reason.as_ref()),
-    ]
-}
-
-/// What is left of the bake time, while it counts.
-fn left(wave: &Wave) -> String {
-    match (wave.state, wave.step_at) {
-        (WaveState::Running | WaveState::Paused, Some(since)) => {
-            let over = since + wave.bake().delta();
-            match over - Utc::now() {
-                left if left > chrono::TimeDelta::zero() => {
-                    format!("{} of {} left", Bake::of(left), wave.bake())
-                }
-                _ => format!("{} over", wave.bake()),
-            }
-        }
-        _ => wave.bake().to_string(),
-    }
-}
-
 async fn show(client: &Client<'_>, name: &str) -> Result<ExitCode, Failure> {
     let route = format!("/api/v1/waves/{}", encode(name));
     let detail: WaveDetail = client.backend.get(&route).await?;
-    client.output.data(&detail, |detail| page(client.output, detail))?;
+    client
+        .output
+        .data(&detail, |detail| page(client.output, detail))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn page(output: &Output, detail: &WaveDetail) -> String {
-    let wave = &detail.wave;
-    let whom = match wave.classes.is_empty() {
-        true => "tenants by name".to_owned(),
-        false => wave.classes.join(", "),
-    };
-    let mut text = format!(
-        "{} of {}: {}, step {} of {}, {whom}, bake {}\n",
-        wave.name,
-        wave.capability,
-        wave.state.as_str(),
-        wave.step,
-        wave.steps.len(),
-        left(wave)
-    );
-    let rows: Vec<Vec<String>> = wave.steps.iter().enumerate().map(|(place, percent)| {
-        let count = detail.by_step.iter().find(|it| usize::try_from(it.step) == Ok(place + 1));
-        vec![
-            format!("{}{}", place + 1, if wave.step == place + 1 { " now" } else { "" }),
-            percent.to_string(),
-            or_dash(count.map(|it| it.members)),
-            or_dash(count.map(|it| it.on_modern)),
-            or_dash(count.map(|it| it.kept)),
-        ]
-    }).collect();
-    text += &output.table(&["STEP", "UP TO", "MEMBERS", "ON MODERN", "KEPT BY A PERSON"], &rows);
-    if !detail.gates_now.is_empty() {
-        text += &gates(output, &detail.gates_now);
-    }
-    if !detail.last_gates.is_empty() {
-        text += "When it advanced last:\n";
-        text += &gates(output, &detail.last_gates);
-    }
-    text
-}
-
-fn gates(output: &Output, results: &[GateResult]) -> String {
-    let rows: Vec<Vec<String>> = results
-        .iter()
-        .map(|it| vec![it.gate.clone(), it.outcome.as_str().to_owned(), it.detail.clone()])
-        .collect();
-    let closed = results.iter().filter(|it| !it.outcome.lets_pass()).count();
-    let word = match closed {
-        0 => output.paint(Paint::Good, "every gate lets it pass\n"),
-        1 => output.paint(Paint::Bad, "1 gate is closed\n"),
-        many => output.paint(Paint::Bad, &format!("{many} gates are closed\n")),
-    };
-    output.table(&["GATE", "SAYS", "WHY"], &rows) + &word
 }
 
 async fn act(
@@ -337,10 +247,17 @@ async fn act(
 ) -> Result<ExitCode, Failure> {
     let route = format!("/api/v1/waves/{}/{verb}", encode(&step.wave));
     let body = step.how.body(what);
-    let done: WaveWritten = client.backend.call(Method::POST, &route, Some(&body)).await?;
+    let done: WaveWritten = client
+        .backend
+        .call(Method::POST, &route, Some(&body))
+        .await?;
     let code = tell_with(client, &done, &done.written, None)?;
     let wave = &done.wave;
-    let would = if done.written.dry_run { "would be" } else { "is" };
+    let would = if done.written.dry_run {
+        "would be"
+    } else {
+        "is"
+    };
     client.output.say(&format!(
         "wave {} {would} {}, step {} of {}, {} of {} members on modern",
         wave.name,
@@ -350,9 +267,14 @@ async fn act(
         wave.on_modern,
         wave.size.unwrap_or(0)
     ));
-    let skipped = done.gates.iter().filter(|it| it.outcome == Outcome::Skipped);
+    let skipped = done
+        .gates
+        .iter()
+        .filter(|it| it.outcome == Outcome::Skipped);
     for gate in skipped {
-        client.output.say(&format!("went past {}: {}", gate.gate, gate.detail));
+        client
+            .output
+            .say(&format!("went past {}: {}", gate.gate, gate.detail));
     }
     Ok(code)
 }

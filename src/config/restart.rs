@@ -66,10 +66,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             "rollout.volume_deadline",
             old.rollout.volume.deadline != new.rollout.volume.deadline,
         ),
-        (
-            "reconcile",
-            old.rollout.reconcile != new.rollout.reconcile,
-        ),
+        ("reconcile", old.rollout.reconcile != new.rollout.reconcile),
         (
             "telemetry.format",
             old.telemetry.format != new.telemetry.format,

@@ -50,7 +50,9 @@ pub fn check_defaults(mut section: Section<'_, '_>) {
 fn name(text: &str) -> Result<String, String> {
     match value::is_name(text) {
         true => Ok(text.to_owned()),
-        false => Err("expected a name: a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'".to_owned()),
+        false => {
+            Err("expected a name: a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'".to_owned())
+        }
     }
 }
 

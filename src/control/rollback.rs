@@ -46,10 +46,10 @@ impl RollbackBody {
             ([], Some(wave), None, false) => Ok(Scope::Wave(wave.clone())),
             ([], None, Some(capability), false) => Ok(Scope::Capability(capability.clone())),
             ([], None, None, true) => Ok(Scope::All),
-            ([_, ..], None, None, false) if self.tenants.len() > MAX_TENANTS => Err(Problem::invalid(
-                format!("a rollback names {MAX_TENANTS} tenants at most"),
-            )
-            .hint("roll back the capability")),
+            ([_, ..], None, None, false) if self.tenants.len() > MAX_TENANTS => Err(
+                Problem::invalid(format!("a rollback names {MAX_TENANTS} tenants at most"))
+                    .hint("roll back the capability"),
+            ),
             (tenants @ [_, ..], None, None, false) => Ok(Scope::Tenants(tenants.to_vec())),
             _ => Err(Problem::invalid(
                 "expected exactly one of `tenants`, `wave`, `capability` and `all`",

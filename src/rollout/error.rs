@@ -117,7 +117,12 @@ fn first_fault(faults: &[PlanFault]) -> String {
     match faults {
         [] => "the plan cannot be".to_owned(),
         [one] => format!("wave {}: {}", one.wave, one.fault),
-        [first, ..] => format!("the plan has {} faults, first wave {}: {}", faults.len(), first.wave, first.fault),
+        [first, ..] => format!(
+            "the plan has {} faults, first wave {}: {}",
+            faults.len(),
+            first.wave,
+            first.fault
+        ),
     }
 }
 

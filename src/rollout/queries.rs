@@ -118,8 +118,12 @@ impl Queries {
                 "set transaction read only; set local statement_timeout = {}",
                 deadline.as_millis()
             );
-            sqlx::raw_sql(AssertSqlSafe(bounds)).execute(&mut *tx).await?;
-            let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut *tx).await?;
+            sqlx::raw_sql(AssertSqlSafe(bounds))
+                .execute(&mut *tx)
+                .await?;
+            let rows = sqlx::query_scalar(AssertSqlSafe(sql))
+                .fetch_all(&mut *tx)
+                .await?;
             tx.rollback().await?;
             Ok(rows)
         };

@@ -35,7 +35,8 @@ pub async fn sync_tenants(
     let volumes = queries.volumes().await?;
     let check = |(tenant, sends): &(i64, f64)| *tenant > 0 && sends.is_finite() && *sends >= 0.0;
     if let Some((tenant, sends)) = volumes.iter().find(|row| !check(row)) {
-        let fault = format!("rollout.volume_query: tenant {tenant} with {sends} sends a day cannot be");
+        let fault =
+            format!("rollout.volume_query: tenant {tenant} with {sends} sends a day cannot be");
         return Err(Error::Invalid(fault));
     }
     let tenants: Vec<i64> = volumes.iter().map(|(tenant, _)| *tenant).collect();
@@ -66,7 +67,13 @@ mod tests {
         let classes = [0.0, 999.9, 1000.0, 10_000.0, 10_000.1].map(class_of);
         assert_eq!(
             classes,
-            [Class::Low, Class::Low, Class::Medium, Class::Medium, Class::High]
+            [
+                Class::Low,
+                Class::Low,
+                Class::Medium,
+                Class::Medium,
+                Class::High
+            ]
         );
     }
 }

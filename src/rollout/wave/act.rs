@@ -50,7 +50,12 @@ pub async fn start(pool: &PgPool, terms: &Terms, name: &str) -> Result<Transitio
     match stored.wave.state {
         WaveState::Planned => {}
         WaveState::Running => return close(write, name, 0, Vec::new()).await,
-        state => return refuse(&stored, format!("it is {}, and only a planned wave starts", state.as_str())),
+        state => {
+            return refuse(
+                &stored,
+                format!("it is {}, and only a planned wave starts", state.as_str()),
+            );
+        }
     }
     require_its_turn(&mut write, &stored).await?;
     require_no_override(&mut write, &stored).await?;
@@ -65,7 +70,10 @@ pub async fn start(pool: &PgPool, terms: &Terms, name: &str) -> Result<Transitio
     let eligible = store::eligible(write.connection(), &stored, &classes).await?;
     let members = cohort::assign(&stored.salt, eligible, &stored.wave.steps);
     if members.is_empty() {
-        return refuse(&stored, "no tenant is left for it: all are on modern, or in another wave");
+        return refuse(
+            &stored,
+            "no tenant is left for it: all are on modern, or in another wave",
+        );
     }
     store::insert_members(&mut write, &stored, &members).await?;
     let moved = store::move_step(&mut write, stored.id, 1).await?;
@@ -89,7 +97,10 @@ async fn require_its_turn(write: &mut Write, stored: &Stored) -> Result<(), Erro
     let before: Option<(String, String)> =
         within(before.fetch_optional(write.connection())).await?;
     match before {
-        Some((name, state)) => refuse(stored, format!("wave {name} comes before it and is {state}: complete or abort it")),
+        Some((name, state)) => refuse(
+            stored,
+            format!("wave {name} comes before it and is {state}: complete or abort it"),
+        ),
         None => Ok(()),
     }
 }
@@ -101,7 +112,10 @@ async fn require_no_override(write: &mut Write, stored: &Stored) -> Result<(), E
     )
     .bind(&stored.wave.capability);
     match within(forced.fetch_one(write.connection())).await? {
-        true => refuse(stored, "its capability is forced to legacy: `ficus override clear` comes first"),
+        true => refuse(
+            stored,
+            "its capability is forced to legacy: `ficus override clear` comes first",
+        ),
         false => Ok(()),
     }
 }
@@ -110,7 +124,9 @@ async fn require_no_override(write: &mut Write, stored: &Stored) -> Result<(), E
 pub async fn pause(pool: &PgPool, terms: &Terms, name: &str) -> Result<Transition, Error> {
     let (mut write, stored) = open(pool, terms, name).await?;
     let changed = match stored.wave.state {
-        WaveState::Planned | WaveState::Running => set_state(&mut write, stored.id, "paused").await?,
+        WaveState::Planned | WaveState::Running => {
+            set_state(&mut write, stored.id, "paused").await?
+        }
         WaveState::Paused | WaveState::Held => 0,
         state => return refuse(&stored, format!("it is {}", state.as_str())),
     };
@@ -124,7 +140,9 @@ pub async fn resume(pool: &PgPool, terms: &Terms, name: &str) -> Result<Transiti
     let step = i16::try_from(stored.wave.step).unwrap_or(i16::MAX);
     let changed = match (stored.wave.state, step) {
         (WaveState::Running, _) => 0,
-        (WaveState::Paused | WaveState::Held, 0) => set_state(&mut write, stored.id, "planned").await?,
+        (WaveState::Paused | WaveState::Held, 0) => {
+            set_state(&mut write, stored.id, "planned").await?
+        }
         (WaveState::Paused, _) => set_state(&mut write, stored.id, "running").await?,
         (WaveState::Held, _) => {
             require_no_override(&mut write, &stored).await?;
@@ -134,7 +152,12 @@ pub async fn resume(pool: &PgPool, terms: &Terms, name: &str) -> Result<Transiti
             );
             moved + write.execute(again.bind(stored.id)).await?
         }
-        (state, _) => return refuse(&stored, format!("it is {}: there is nothing to resume", state.as_str())),
+        (state, _) => {
+            return refuse(
+                &stored,
+                format!("it is {}: there is nothing to resume", state.as_str()),
+            );
+        }
     };
     close(write, name, changed, Vec::new()).await
 }
@@ -147,9 +170,19 @@ pub async fn go(pool: &PgPool, terms: &Terms, name: &str) -> Result<Transition, 
     }
     match stored.wave.state {
         WaveState::Running | WaveState::Paused if stored.wave.step > 0 => {}
-        state => return refuse(&stored, format!("it is {}, and in no step that a go could end", state.as_str())),
+        state => {
+            return refuse(
+                &stored,
+                format!(
+                    "it is {}, and in no step that a go could end",
+                    state.as_str()
+                ),
+            );
+        }
     }
-    let say = sqlx::query("update ficus.wave set go_step = step where id = $1 and go_step is distinct from step");
+    let say = sqlx::query(
+        "update ficus.wave set go_step = step where id = $1 and go_step is distinct from step",
+    );
     let changed = write.execute(say.bind(stored.id)).await?;
     close(write, name, changed, Vec::new()).await
 }
@@ -159,7 +192,12 @@ pub async fn abort(pool: &PgPool, terms: &Terms, name: &str) -> Result<Transitio
     let (mut write, stored) = open(pool, terms, name).await?;
     let changed = match stored.wave.state {
         WaveState::Aborted => 0,
-        WaveState::Complete => return refuse(&stored, "it is complete: `ficus rollback --wave` takes it back"),
+        WaveState::Complete => {
+            return refuse(
+                &stored,
+                "it is complete: `ficus rollback --wave` takes it back",
+            );
+        }
         _ => set_state(&mut write, stored.id, "aborted").await?,
     };
     close(write, name, changed, Vec::new()).await
@@ -182,7 +220,10 @@ pub async fn advance(
     let seen = store::find(pool, name).await?;
     if seen.wave.state != WaveState::Running {
         let state = seen.wave.state.as_str();
-        return refuse(&seen, format!("it is {state}, and only a running wave advances"));
+        return refuse(
+            &seen,
+            format!("it is {state}, and only a running wave advances"),
+        );
     }
     let gates = ask_gates(pool, &seen, queries, skip).await?;
     if !gates.iter().all(|gate| gate.outcome.lets_pass()) {
@@ -192,7 +233,8 @@ pub async fn advance(
         });
     }
     let mut terms = terms.clone();
-    terms.author.evidence = Some(serde_json::json!({ "wave": name, "step": seen.wave.step, "gates": gates }));
+    terms.author.evidence =
+        Some(serde_json::json!({ "wave": name, "step": seen.wave.step, "gates": gates }));
     // The gates were asked without the lock, and of this wave as it was seen.
     let (mut write, stored) = open(pool, &terms, name).await?;
     if stored.wave.revision != seen.wave.revision {
@@ -208,7 +250,9 @@ pub async fn advance(
     } else {
         let next = i16::try_from(stored.wave.step + 1).unwrap_or(i16::MAX);
         let moved = store::move_step(&mut write, stored.id, next).await?;
-        let enter = sqlx::query("update ficus.wave set step = $2, step_at = clock_timestamp() where id = $1");
+        let enter = sqlx::query(
+            "update ficus.wave set step = $2, step_at = clock_timestamp() where id = $1",
+        );
         moved + write.execute(enter.bind(stored.id).bind(next)).await?
     };
     store::store_gates(&mut write, &stored, &gates).await?;
@@ -233,7 +277,9 @@ async fn ask_gates(
             _ => None,
         })
         .collect();
-    let rest = results.iter().filter(|result| !result.gate.starts_with("reconcile:"));
+    let rest = results
+        .iter()
+        .filter(|result| !result.gate.starts_with("reconcile:"));
     let rest_lets_pass = rest.clone().all(|result| result.outcome.lets_pass());
     if checks.is_empty() || !rest_lets_pass {
         return Ok(results);
@@ -277,12 +323,17 @@ pub(super) async fn facts(pool: &PgPool, stored: &Stored) -> Result<Facts, Error
 pub(in crate::rollout) async fn take_back(write: &mut Write, name: &str) -> Result<u64, Error> {
     let stored = store::find(write.connection(), name).await?;
     let moved = store::take_back(write, stored.id).await?;
-    let hold = sqlx::query("update ficus.wave set state = 'held' where id = $1 and state not in ('held', 'aborted')");
+    let hold = sqlx::query(
+        "update ficus.wave set state = 'held' where id = $1 and state not in ('held', 'aborted')",
+    );
     Ok(moved + write.execute(hold.bind(stored.id)).await?)
 }
 
 /// Holds the waves under way that have moved one of these tenants.
-pub(in crate::rollout) async fn hold_those_of(write: &mut Write, tenants: &[i64]) -> Result<u64, Error> {
+pub(in crate::rollout) async fn hold_those_of(
+    write: &mut Write,
+    tenants: &[i64],
+) -> Result<u64, Error> {
     let hold = sqlx::query(
         "update ficus.wave as w set state = 'held'
          where w.state in ('running', 'paused') and w.step > 0
@@ -293,7 +344,10 @@ pub(in crate::rollout) async fn hold_those_of(write: &mut Write, tenants: &[i64]
 }
 
 /// Holds the waves under way of a capability, or with `None` of all.
-pub(in crate::rollout) async fn hold_all_of(write: &mut Write, capability: Option<&str>) -> Result<u64, Error> {
+pub(in crate::rollout) async fn hold_all_of(
+    write: &mut Write,
+    capability: Option<&str>,
+) -> Result<u64, Error> {
     let hold = sqlx::query(
         "update ficus.wave set state = 'held'
          where state in ('running', 'paused') and step > 0 and ($1::text is null or capability = $1)",

@@ -172,11 +172,7 @@ mod tests {
 
     #[test]
     fn five_percent_of_forty_tenants_is_two() {
-        let members = assign(
-            "s",
-            tenants(1..=40),
-            &percents(&[5.0, 20.0, 50.0, 100.0]),
-        );
+        let members = assign("s", tenants(1..=40), &percents(&[5.0, 20.0, 50.0, 100.0]));
         let sizes = [1, 2, 3, 4].map(|step| upto(&members, step).len());
         assert_eq!(sizes, [2, 8, 20, 40]);
     }
@@ -192,7 +188,9 @@ mod tests {
         for good in ["0.01", "5", "5%", "33.33", "100"] {
             assert!(good.parse::<Percent>().is_ok(), "{good}");
         }
-        for bad in ["0", "-1", "100.01", "101", "0.001", "x", "", "NaN", "inf", "1e300"] {
+        for bad in [
+            "0", "-1", "100.01", "101", "0.001", "x", "", "NaN", "inf", "1e300",
+        ] {
             assert!(bad.parse::<Percent>().is_err(), "{bad}");
         }
     }

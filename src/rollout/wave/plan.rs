@@ -113,7 +113,10 @@ pub(super) fn check(
     let mut faults = Vec::new();
     let mut specs = Vec::new();
     if drafts.is_empty() || drafts.len() > MAX_WAVES {
-        let fault = format!("a plan has 1 to {MAX_WAVES} waves, this one {}", drafts.len());
+        let fault = format!(
+            "a plan has 1 to {MAX_WAVES} waves, this one {}",
+            drafts.len()
+        );
         let wave = known.capability.to_owned();
         return Err(vec![PlanFault { wave, fault }]);
     }
@@ -129,7 +132,9 @@ pub(super) fn check(
             })
         };
         if !is_slug(&name) {
-            fault(format!("{name:?} is no name: expected 1 to 63 of a-z, 0-9, '-', '_' and '.' that begin with a letter"));
+            fault(format!(
+                "{name:?} is no name: expected 1 to 63 of a-z, 0-9, '-', '_' and '.' that begin with a letter"
+            ));
         } else if !names.insert(name.clone()) {
             fault("there is a wave of this name".to_owned());
         }
@@ -143,11 +148,16 @@ pub(super) fn check(
         }
         match (draft.classes.is_empty(), draft.tenants.is_empty()) {
             (true, true) => fault("it names neither classes nor tenants".to_owned()),
-            (false, false) => fault("it names classes and tenants: expected one of them".to_owned()),
+            (false, false) => {
+                fault("it names classes and tenants: expected one of them".to_owned())
+            }
             _ => {}
         }
         let at_once = classes == [Class::Internal];
-        let steps = draft.steps.clone().or(defaults.steps.clone().filter(|_| !at_once));
+        let steps = draft
+            .steps
+            .clone()
+            .or(defaults.steps.clone().filter(|_| !at_once));
         let steps = steps.unwrap_or_else(|| vec![100.0]);
         let steps: Vec<Percent> = collect(steps.into_iter().map(Percent::try_from), &mut fault);
         let bake = draft.bake.as_ref().or(defaults.bake.as_ref());
@@ -185,7 +195,9 @@ fn collect<T>(
     items: impl Iterator<Item = Result<T, String>>,
     fault: &mut impl FnMut(String),
 ) -> Vec<T> {
-    items.filter_map(|item| item.map_err(&mut *fault).ok()).collect()
+    items
+        .filter_map(|item| item.map_err(&mut *fault).ok())
+        .collect()
 }
 
 /// `CAPABILITY-CLASS`, or `CAPABILITY-PLACE` where there is not one class; with a number behind it when it is taken.
@@ -212,7 +224,10 @@ pub(super) fn class(name: &str) -> Result<Class, String> {
 fn tenant(text: &str, tenants: &[Candidate]) -> Result<TenantId, String> {
     let wanted: TenantRef = text.parse().map_err(|fault| format!("{fault}"))?;
     let found = match &wanted {
-        TenantRef::Id(id) => tenants.binary_search_by_key(id, |it| it.id).ok().map(|_| *id),
+        TenantRef::Id(id) => tenants
+            .binary_search_by_key(id, |it| it.id)
+            .ok()
+            .map(|_| *id),
         TenantRef::Slug(slug) => tenants
             .iter()
             .find(|it| it.slug.as_ref() == Some(slug))
@@ -286,7 +301,11 @@ pub(super) fn preview(
     totals: Totals,
 ) -> Vec<PlannedWave> {
     let by_id: BTreeMap<TenantId, &Candidate> = tenants.iter().map(|it| (it.id, it)).collect();
-    let mut free: BTreeSet<TenantId> = tenants.iter().filter(|it| !it.taken).map(|it| it.id).collect();
+    let mut free: BTreeSet<TenantId> = tenants
+        .iter()
+        .filter(|it| !it.taken)
+        .map(|it| it.id)
+        .collect();
     let mut classes = before.clone();
     let mut planned = Vec::new();
     for spec in specs {
@@ -296,7 +315,10 @@ pub(super) fn preview(
             true => named.contains(&it.id),
             false => classes.contains(&it.class),
         };
-        let cohort = tenants.iter().filter(|it| free.contains(&it.id)).filter(takes);
+        let cohort = tenants
+            .iter()
+            .filter(|it| free.contains(&it.id))
+            .filter(takes);
         let cohort: Vec<_> = cohort.map(|it| (it.id, it.class)).collect();
         let members = cohort::assign(salt, cohort, &spec.steps);
         let mut so_far: Vec<&Candidate> = Vec::with_capacity(members.len());
@@ -307,7 +329,13 @@ pub(super) fn preview(
             while let Some(member) = next.next_if(|member| member.step <= place + 1) {
                 so_far.extend(by_id.get(&member.tenant));
             }
-            steps.push(step(*percent, so_far.len() - stood, &so_far, tenants.len(), totals));
+            steps.push(step(
+                *percent,
+                so_far.len() - stood,
+                &so_far,
+                tenants.len(),
+                totals,
+            ));
         }
         for member in &members {
             free.remove(&member.tenant);
@@ -315,7 +343,11 @@ pub(super) fn preview(
         planned.push(PlannedWave {
             name: spec.name.clone(),
             capability: capability.to_owned(),
-            classes: spec.classes.iter().map(|it| it.as_str().to_owned()).collect(),
+            classes: spec
+                .classes
+                .iter()
+                .map(|it| it.as_str().to_owned())
+                .collect(),
             bake_seconds: spec.bake.seconds(),
             gates: spec.gates.iter().map(Gate::to_string).collect(),
             auto: spec.auto,
@@ -326,9 +358,17 @@ pub(super) fn preview(
     planned
 }
 
-fn step(percent: Percent, moves: usize, so_far: &[&Candidate], all: usize, totals: Totals) -> PlannedStep {
+fn step(
+    percent: Percent,
+    moves: usize,
+    so_far: &[&Candidate],
+    all: usize,
+    totals: Totals,
+) -> PlannedStep {
     let sum = |of: fn(&Candidate) -> i64| so_far.iter().map(|it| of(it)).sum::<i64>();
-    let largest = so_far.iter().max_by_key(|it| (it.requests, std::cmp::Reverse(it.id)));
+    let largest = so_far
+        .iter()
+        .max_by_key(|it| (it.requests, std::cmp::Reverse(it.id)));
     PlannedStep {
         percent,
         moves,

@@ -41,18 +41,25 @@ pub async fn plan(
     };
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
     if !(1..=63).contains(&salt.len()) || !salt.bytes().all(fits) {
-        return refuse(format!("salt {salt:?} is none: expected 1 to 63 of A-Z, a-z, 0-9, '_', '.' and '-'"));
+        return refuse(format!(
+            "salt {salt:?} is none: expected 1 to 63 of A-Z, a-z, 0-9, '_', '.' and '-'"
+        ));
     }
-    let mut write = Write::begin(pool, terms).await?;
-    capabilities::require(write.connection(), capability).await?;
+    // Read before the write begins: a look at a million tenants must make no rollback wait. What a wave takes is decided
+    // when it starts, so a tenant who comes meanwhile is not lost.
+    capabilities::require(pool, capability).await?;
     let there = sqlx::query_as("select name, capability, state from ficus.wave");
-    let there: Vec<(String, String, String)> = within(there.fetch_all(write.connection())).await?;
-    let waiting = there.iter().find(|(_, of, state)| of == capability && state == "planned");
+    let there: Vec<(String, String, String)> = within(there.fetch_all(pool)).await?;
+    let waiting = there
+        .iter()
+        .find(|(_, of, state)| of == capability && state == "planned");
     if let Some((name, ..)) = waiting {
-        return refuse(format!("wave {name} is planned already: start it, or abort it, before planning more"));
+        return refuse(format!(
+            "wave {name} is planned already: start it, or abort it, before planning more"
+        ));
     }
     let names: HashSet<String> = there.into_iter().map(|(name, ..)| name).collect();
-    let (tenants, totals) = store::candidates(write.connection(), capability).await?;
+    let (tenants, totals) = store::candidates(pool, capability).await?;
     let checks: BTreeSet<String> = queries.map(Queries::names).unwrap_or_default();
     let known = Known {
         capability,
@@ -66,7 +73,7 @@ pub async fn plan(
         false => plan.waves.clone(),
     };
     let mut specs = plan::check(&drafts, &plan.defaults, &known).map_err(Error::BadPlan)?;
-    let before = store::classes_before(write.connection(), capability, i32::MAX).await?;
+    let before = store::classes_before(pool, capability, i32::MAX).await?;
     let preview = |specs: &[_]| plan::preview(capability, salt, specs, &before, &tenants, totals);
     if proposed {
         // A class without a tenant is no fault where nobody asked for it.
@@ -82,12 +89,14 @@ pub async fn plan(
     let faults: Vec<PlanFault> = empty
         .map(|wave| PlanFault {
             wave: wave.name.clone(),
-            fault: "it is over no tenants: none is of it, or all are on modern or in another wave".to_owned(),
+            fault: "it is over no tenants: none is of it, or all are on modern or in another wave"
+                .to_owned(),
         })
         .collect();
     if !faults.is_empty() {
         return Err(Error::BadPlan(faults));
     }
+    let mut write = Write::begin(pool, terms).await?;
     let mut changed = 0;
     for spec in &specs {
         changed += store::insert(&mut write, capability, salt, spec).await?;

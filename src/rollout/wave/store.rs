@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgConnection;
 use sqlx::{PgExecutor, Row};
 
 use super::cohort::{ALGORITHM, Member, Percent};
@@ -85,7 +84,10 @@ pub(super) async fn list(
     capability: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Stored>, Error> {
-    let query = sqlx::query(WAVES).bind(None::<&str>).bind(capability).bind(limit);
+    let query = sqlx::query(WAVES)
+        .bind(None::<&str>)
+        .bind(capability)
+        .bind(limit);
     let rows = within(query.fetch_all(db)).await?;
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
@@ -100,7 +102,7 @@ pub(super) async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Stored, 
 
 /// Every tenant as planning sees it, by id, and the capability's traffic of the last seven days.
 pub(super) async fn candidates(
-    db: &mut PgConnection,
+    db: impl PgExecutor<'_>,
     capability: &str,
 ) -> Result<(Vec<Candidate>, Totals), Error> {
     let query = sqlx::query(
@@ -138,7 +140,10 @@ pub(super) async fn candidates(
             sends: row.try_get("sends")?,
         })
     };
-    let candidates = rows.iter().map(candidate).collect::<Result<_, sqlx::Error>>()?;
+    let candidates = rows
+        .iter()
+        .map(candidate)
+        .collect::<Result<_, sqlx::Error>>()?;
     Ok((candidates, totals))
 }
 
@@ -218,7 +223,10 @@ pub(super) async fn eligible(
     .bind(classes);
     let rows: Vec<(i64, String)> = within(query.fetch_all(db)).await?;
     let read = |(id, class)| Ok((TenantId(id), decode(class)?));
-    Ok(rows.into_iter().map(read).collect::<Result<_, sqlx::Error>>()?)
+    Ok(rows
+        .into_iter()
+        .map(read)
+        .collect::<Result<_, sqlx::Error>>()?)
 }
 
 pub(super) async fn insert_members(
@@ -338,10 +346,7 @@ pub(super) async fn store_gates(
 }
 
 /// The gates of the newest advance.
-pub(super) async fn last_gates(
-    db: impl PgExecutor<'_>,
-    id: i32,
-) -> Result<Vec<GateResult>, Error> {
+pub(super) async fn last_gates(db: impl PgExecutor<'_>, id: i32) -> Result<Vec<GateResult>, Error> {
     let query = sqlx::query_as(
         "select g.gate, g.outcome, g.detail from ficus.gate_result as g
          where g.wave_id = $1 and g.revision = (select max(x.revision) from ficus.gate_result as x where x.wave_id = $1)

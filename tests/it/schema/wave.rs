@@ -65,7 +65,13 @@ async fn membership_is_stored_once_and_not_edited() {
          select id, 1, 'dashboard', 1, 1, 7, 'w1', 'low' from ficus.wave",
     )
     .await;
-    for change in ["step = 2", "rank = 9", "hash = 1", "class = 'high'", "tenant_id = 2"] {
+    for change in [
+        "step = 2",
+        "rank = 9",
+        "hash = 1",
+        "class = 'high'",
+        "tenant_id = 2",
+    ] {
         let error = refusal(db.pool(), &format!("update ficus.wave_member set {change}")).await;
         assert!(error.contains("is not edited"), "{change}: {error}");
     }
@@ -113,7 +119,9 @@ async fn the_application_runs_waves_and_may_not_forge_them_and_the_reader_only_l
     let db = with_tenants(1).await;
     run(
         db.pool(),
-        &format!("begin; set local role ficus_app; {WAVE}; update ficus.wave set auto = true; commit"),
+        &format!(
+            "begin; set local role ficus_app; {WAVE}; update ficus.wave set auto = true; commit"
+        ),
     )
     .await;
     run(

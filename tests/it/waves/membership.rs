@@ -11,10 +11,19 @@ use super::{advance, complete, count, draft, members, on_modern, plan, run, star
 #[tokio::test]
 async fn what_is_stored_is_exactly_the_order_by_hash() {
     let db = with_classes(0, 40, 0, 0).await;
-    plan(db.pool(), "dashboard", vec![draft("w", &["low"], &[5.0, 20.0, 50.0])]).await;
+    plan(
+        db.pool(),
+        "dashboard",
+        vec![draft("w", &["low"], &[5.0, 20.0, 50.0])],
+    )
+    .await;
     start(db.pool(), "w").await;
     let steps: Vec<Percent> = [5.0, 20.0, 50.0].map(|it| it.try_into().unwrap()).to_vec();
-    let expected = cohort::assign("ficus", (1..=40).map(|id| (TenantId(id), Class::Low)), &steps);
+    let expected = cohort::assign(
+        "ficus",
+        (1..=40).map(|id| (TenantId(id), Class::Low)),
+        &steps,
+    );
     let stored: Vec<(i64, i32, i16, i64, String, String)> = sqlx::query_as(
         "select tenant_id, rank, step, hash, algorithm, class from ficus.wave_member order by rank",
     )
@@ -25,7 +34,12 @@ async fn what_is_stored_is_exactly_the_order_by_hash() {
     for (row, member) in stored.iter().zip(&expected) {
         assert_eq!(
             (row.0, row.1 as usize, row.2 as usize, row.3),
-            (member.tenant.0, member.rank, member.step, i64::from(member.hash))
+            (
+                member.tenant.0,
+                member.rank,
+                member.step,
+                i64::from(member.hash)
+            )
         );
         assert_eq!((row.4.as_str(), row.5.as_str()), ("w1", "low"));
     }
@@ -76,7 +90,11 @@ async fn tenants_who_come_later_join_the_next_wave() {
     )
     .await;
     start(db.pool(), "low").await;
-    run(db.pool(), "insert into ficus.tenant (id, class) values (50, 'low')").await;
+    run(
+        db.pool(),
+        "insert into ficus.tenant (id, class) values (50, 'low')",
+    )
+    .await;
     advance(db.pool(), "low").await;
     assert_eq!(members(db.pool(), "low", 1).await, (1..=4).collect());
     start(db.pool(), "medium").await;
@@ -125,7 +143,12 @@ async fn whom_a_person_has_set_to_legacy_no_wave_moves() {
 #[tokio::test]
 async fn an_aborted_wave_keeps_who_has_moved_and_frees_the_others() {
     let db = with_classes(0, 10, 0, 0).await;
-    plan(db.pool(), "dashboard", vec![draft("w", &["low"], &[20.0, 100.0])]).await;
+    plan(
+        db.pool(),
+        "dashboard",
+        vec![draft("w", &["low"], &[20.0, 100.0])],
+    )
+    .await;
     start(db.pool(), "w").await;
     let moved = on_modern(db.pool(), "dashboard").await;
     ficus::rollout::wave::abort(db.pool(), &crate::control_stage::terms(), "w")
@@ -134,9 +157,18 @@ async fn an_aborted_wave_keeps_who_has_moved_and_frees_the_others() {
     assert_eq!(on_modern(db.pool(), "dashboard").await, moved);
     let planned = plan(db.pool(), "dashboard", Vec::new()).await;
     assert_eq!(planned[0].tenants, 8);
+    run(
+        db.pool(),
+        "update ficus.wave set bake = '0', gates = '{}' where name = 'dashboard-low'",
+    )
+    .await;
     complete(db.pool(), "dashboard-low").await;
     assert_eq!(
-        count(db.pool(), "select count(*) from ficus.flag where state = 'modern'").await,
+        count(
+            db.pool(),
+            "select count(*) from ficus.flag where state = 'modern'"
+        )
+        .await,
         10
     );
 }

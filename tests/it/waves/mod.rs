@@ -25,7 +25,12 @@ async fn with_classes(internal: i64, low: i64, medium: i64, high: i64) -> Databa
     let db = Database::new().await;
     run(db.pool(), "insert into ficus.capability (name, effect) values ('dashboard', 'read'), ('messaging', 'send')").await;
     let mut first = 1;
-    for (class, number) in [("internal", internal), ("low", low), ("medium", medium), ("high", high)] {
+    for (class, number) in [
+        ("internal", internal),
+        ("low", low),
+        ("medium", medium),
+        ("high", high),
+    ] {
         let last = first + number - 1;
         run(
             db.pool(),
@@ -53,12 +58,13 @@ async fn count(pool: &PgPool, sql: &str) -> i64 {
 
 /// The tenants whose flag of the capability is modern.
 async fn on_modern(pool: &PgPool, capability: &str) -> BTreeSet<i64> {
-    let tenants: Vec<i64> =
-        sqlx::query_scalar("select tenant_id from ficus.flag where capability = $1 and state = 'modern'")
-            .bind(capability)
-            .fetch_all(pool)
-            .await
-            .unwrap();
+    let tenants: Vec<i64> = sqlx::query_scalar(
+        "select tenant_id from ficus.flag where capability = $1 and state = 'modern'",
+    )
+    .bind(capability)
+    .fetch_all(pool)
+    .await
+    .unwrap();
     tenants.into_iter().collect()
 }
 
@@ -120,14 +126,20 @@ fn draft(name: &str, classes: &[&str], steps: &[f64]) -> Draft {
     }
 }
 
-async fn try_plan(pool: &PgPool, capability: &str, waves: Vec<Draft>) -> Result<Vec<PlannedWave>, Error> {
+async fn try_plan(
+    pool: &PgPool,
+    capability: &str,
+    waves: Vec<Draft>,
+) -> Result<Vec<PlannedWave>, Error> {
     let plan = Plan {
         capability: capability.to_owned(),
         waves,
         defaults: Defaults::default(),
         salt: None,
     };
-    wave::plan(pool, &terms(), &plan, None).await.map(|(_, waves)| waves)
+    wave::plan(pool, &terms(), &plan, None)
+        .await
+        .map(|(_, waves)| waves)
 }
 
 async fn plan(pool: &PgPool, capability: &str, waves: Vec<Draft>) -> Vec<PlannedWave> {
@@ -139,7 +151,9 @@ async fn start(pool: &PgPool, name: &str) -> Transition {
 }
 
 async fn advance(pool: &PgPool, name: &str) -> Transition {
-    wave::advance(pool, &terms(), name, None, &[]).await.unwrap()
+    wave::advance(pool, &terms(), name, None, &[])
+        .await
+        .unwrap()
 }
 
 /// Through all its steps, to its end.

@@ -58,7 +58,11 @@ async fn a_dark_launch_takes_internal_accounts_first_and_then_shares_of_the_rest
     let db = with_classes(3, 25, 10, 5).await;
     let waves = vec![
         draft("billing-internal", &["internal"], &[100.0]),
-        draft("billing-all", &["low", "medium", "high"], &[5.0, 20.0, 50.0, 100.0]),
+        draft(
+            "billing-all",
+            &["low", "medium", "high"],
+            &[5.0, 20.0, 50.0, 100.0],
+        ),
     ];
     let planned = plan(db.pool(), "dashboard", waves).await;
     let steps: Vec<usize> = planned[1].steps.iter().map(|step| step.tenants).collect();
@@ -88,12 +92,20 @@ async fn a_plan_shows_the_shares_of_the_last_seven_days_and_the_largest_tenant()
          insert into ficus.traffic values ((now() at time zone 'UTC')::date - 7, 1, 'dashboard', 'legacy', 100000, 0)",
     )
     .await;
-    let (_, waves) = wave::plan(db.pool(), &looking(), &by_class("dashboard", Defaults::default()), None)
-        .await
-        .unwrap();
+    let (_, waves) = wave::plan(
+        db.pool(),
+        &looking(),
+        &by_class("dashboard", Defaults::default()),
+        None,
+    )
+    .await
+    .unwrap();
     let low = &waves[1].steps[0];
     assert_eq!((low.tenants, low.tenants_percent), (2, 50.0));
-    assert_eq!((low.requests_percent, low.sends_percent), (Some(45.0), Some(45.0)));
+    assert_eq!(
+        (low.requests_percent, low.sends_percent),
+        (Some(45.0), Some(45.0))
+    );
     let largest = low.largest.as_ref().unwrap();
     assert_eq!((largest.tenant.0, largest.requests_percent), (3, 30.0));
     assert_eq!(
@@ -121,15 +133,27 @@ async fn a_plan_that_cannot_be_is_refused_with_every_reason_and_changes_nothing(
         wave
     };
     let cases: [(Draft, &str); 12] = [
-        (bad(|it| it.classes = vec!["huge".into()]), "class \"huge\" is not known"),
-        (bad(|it| it.classes = vec!["medium".into()]), "over no tenants"),
+        (
+            bad(|it| it.classes = vec!["huge".into()]),
+            "class \"huge\" is not known",
+        ),
+        (
+            bad(|it| it.classes = vec!["medium".into()]),
+            "over no tenants",
+        ),
         (bad(|it| it.classes = vec![]), "neither classes nor tenants"),
-        (bad(|it| it.tenants = vec!["1".into()]), "classes and tenants"),
+        (
+            bad(|it| it.tenants = vec!["1".into()]),
+            "classes and tenants",
+        ),
         (bad(|it| it.steps = Some(vec![101.0])), "101 is no percent"),
         (bad(|it| it.steps = Some(vec![-5.0])), "-5 is no percent"),
         (bad(|it| it.steps = Some(vec![50.0, 20.0])), "steps rise"),
         (bad(|it| it.bake = Some("-1h".into())), "is negative"),
-        (bad(|it| it.gates = Some(vec!["moon".into()])), "gate \"moon\" is not defined"),
+        (
+            bad(|it| it.gates = Some(vec!["moon".into()])),
+            "gate \"moon\" is not defined",
+        ),
         (
             bad(|it| it.gates = Some(vec!["reconcile:quota".into()])),
             "gate \"reconcile:quota\" is not defined",
@@ -142,7 +166,9 @@ async fn a_plan_that_cannot_be_is_refused_with_every_reason_and_changes_nothing(
     ];
     let before = count(db.pool(), "select revision from ficus.clock").await;
     for (wave, expected) in cases {
-        let fault = try_plan(db.pool(), "dashboard", vec![wave]).await.unwrap_err();
+        let fault = try_plan(db.pool(), "dashboard", vec![wave])
+            .await
+            .unwrap_err();
         assert!(fault.to_string().contains(expected), "{expected}: {fault}");
     }
     let two = vec![
@@ -152,16 +178,32 @@ async fn a_plan_that_cannot_be_is_refused_with_every_reason_and_changes_nothing(
     let Err(Error::BadPlan(faults)) = try_plan(db.pool(), "dashboard", two).await else {
         panic!("a bad plan");
     };
-    assert!(faults.len() >= 3, "each fault, and that the name stands twice: {faults:?}");
-    assert_eq!(count(db.pool(), "select revision from ficus.clock").await, before);
+    assert!(
+        faults.len() >= 3,
+        "each fault, and that the name stands twice: {faults:?}"
+    );
+    assert_eq!(
+        count(db.pool(), "select revision from ficus.clock").await,
+        before
+    );
 }
 
 #[tokio::test]
 async fn a_second_plan_waits_until_the_first_has_started_or_ended() {
     let db = with_classes(0, 2, 2, 0).await;
-    plan(db.pool(), "dashboard", vec![draft("first", &["low"], &[100.0])]).await;
-    let fault = try_plan(db.pool(), "dashboard", Vec::new()).await.unwrap_err();
-    assert!(fault.to_string().contains("first is planned already"), "{fault}");
+    plan(
+        db.pool(),
+        "dashboard",
+        vec![draft("first", &["low"], &[100.0])],
+    )
+    .await;
+    let fault = try_plan(db.pool(), "dashboard", Vec::new())
+        .await
+        .unwrap_err();
+    assert!(
+        fault.to_string().contains("first is planned already"),
+        "{fault}"
+    );
     complete(db.pool(), "first").await;
     let planned = plan(db.pool(), "dashboard", Vec::new()).await;
     assert_eq!(planned.len(), 1, "only the class that has tenants left");

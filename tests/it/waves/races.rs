@@ -43,14 +43,24 @@ async fn write(pool: &PgPool, number: usize) -> Result<u64, Error> {
                 expect_revision: Some(newest(pool).await),
                 ..person
             };
-            wave::resume(pool, &seen, "w").await.map(|it| it.change.changed)
+            wave::resume(pool, &seen, "w")
+                .await
+                .map(|it| it.change.changed)
         }
-        2 | 3 => wave::advance(pool, &person, "w", None, &[]).await.map(|it| it.change.changed),
-        4 => roll_back(pool, &person, &Scope::Wave("w".to_owned())).await.map(|it| it.changed),
-        5 => roll_back(pool, &guard(), &Scope::Wave("w".to_owned())).await.map(|it| it.changed),
+        2 | 3 => wave::advance(pool, &person, "w", None, &[])
+            .await
+            .map(|it| it.change.changed),
+        4 => roll_back(pool, &person, &Scope::Wave("w".to_owned()))
+            .await
+            .map(|it| it.changed),
+        5 => roll_back(pool, &guard(), &Scope::Wave("w".to_owned()))
+            .await
+            .map(|it| it.changed),
         6 => advance_waves(pool, None).await.map(|()| 0),
         _ => {
-            let flip = sqlx::query("update ficus.flag set state = 'legacy' where tenant_id = 1 + $1 % 12 and state = 'modern'");
+            let flip = sqlx::query(
+                "update ficus.flag set state = 'legacy' where tenant_id = 1 + $1 % 12 and state = 'modern'",
+            );
             let flipped = flip.bind(number as i64).execute(pool).await;
             Ok(flipped.map_err(Error::from)?.rows_affected())
         }
@@ -59,7 +69,9 @@ async fn write(pool: &PgPool, number: usize) -> Result<u64, Error> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_racing_writers_one_wins_each_revision_and_no_rollback_is_lost() {
-    let asked = std::env::var("FICUS_RACES").ok().and_then(|it| it.parse().ok());
+    let asked = std::env::var("FICUS_RACES")
+        .ok()
+        .and_then(|it| it.parse().ok());
     let writers = asked.unwrap_or(WRITERS);
     let db = with_classes(0, 12, 0, 0).await;
     let steps: Vec<f64> = (1..=50).map(|step| f64::from(step) * 2.0).collect();
@@ -85,7 +97,10 @@ async fn of_racing_writers_one_wins_each_revision_and_no_rollback_is_lost() {
                 let met = match write(&pool, number).await {
                     Ok(_) => &tally.wrote,
                     Err(Error::Conflict { .. } | Error::WaveMoved { .. }) => &tally.conflicts,
-                    Err(Error::WaveRefused { .. } | Error::Gates { .. }) => &tally.refused,
+                    // Locked: its turn did not come in time, on a loaded machine.
+                    Err(Error::WaveRefused { .. } | Error::Gates { .. } | Error::Locked(_)) => {
+                        &tally.refused
+                    }
                     Err(other) => panic!("writer {number}: {other}"),
                 };
                 met.fetch_add(1, Ordering::Relaxed);
@@ -99,11 +114,16 @@ async fn of_racing_writers_one_wins_each_revision_and_no_rollback_is_lost() {
         tally.wrote.load(Ordering::Relaxed),
         tally.conflicts.load(Ordering::Relaxed),
     );
-    assert!(wrote > 0 && conflicts > 0, "{wrote} wrote, {conflicts} lost: no race was played");
+    assert!(
+        wrote > 0 && conflicts > 0,
+        "{wrote} wrote, {conflicts} lost: no race was played"
+    );
     the_audit_tells_one_story(db.pool(), first).await;
 
     // And whatever the race left: a rollback takes everyone back whom the wave has moved.
-    roll_back(db.pool(), &terms(), &Scope::Wave("w".to_owned())).await.unwrap();
+    roll_back(db.pool(), &terms(), &Scope::Wave("w".to_owned()))
+        .await
+        .unwrap();
     let left = "select count(*) from ficus.flag as f join ficus.wave_member as m
                 on m.tenant_id = f.tenant_id and m.capability = f.capability and m.moved_revision = f.revision where f.state = 'modern'";
     assert_eq!(count(db.pool(), left).await, 0);
@@ -137,19 +157,37 @@ async fn the_audit_tells_one_story(pool: &PgPool, first: Revision) {
     for (revision, entity, source, tenant, before, after) in items {
         if entity == "wave" {
             if let Some(known) = &wave {
-                assert_eq!(before.as_ref(), Some(known), "revision {revision} follows the one before it");
+                assert_eq!(
+                    before.as_ref(),
+                    Some(known),
+                    "revision {revision} follows the one before it"
+                );
             }
-            let was = before.as_ref().map_or("", |it| it["state"].as_str().unwrap_or_default());
+            let was = before
+                .as_ref()
+                .map_or("", |it| it["state"].as_str().unwrap_or_default());
             let is = after["state"].as_str().unwrap_or_default();
             if was == "held" {
-                assert_eq!((is, source.as_str()), ("running", "cli"), "revision {revision}: only a person resumes");
+                assert_eq!(
+                    (is, source.as_str()),
+                    ("running", "cli"),
+                    "revision {revision}: only a person resumes"
+                );
             }
-            let stepped = before.as_ref().is_some_and(|it| it["step"] != after["step"]);
-            assert!(!stepped || was == "running", "revision {revision} stepped from {was}");
+            let stepped = before
+                .as_ref()
+                .is_some_and(|it| it["step"] != after["step"]);
+            assert!(
+                !stepped || was == "running",
+                "revision {revision} stepped from {was}"
+            );
             if is == "held" {
                 // Only psql flips beside the wave here, and only to legacy.
                 let modern = flags.values().filter(|state| *state == "modern").count();
-                assert_eq!(modern, 0, "revision {revision}: the rollback left somebody behind");
+                assert_eq!(
+                    modern, 0,
+                    "revision {revision}: the rollback left somebody behind"
+                );
             }
             wave = Some(after);
         } else if let (Some(tenant), Some(state)) = (tenant, after["state"].as_str()) {

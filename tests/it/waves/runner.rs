@@ -39,22 +39,29 @@ async fn tick(db: &Database) {
 async fn a_wave_that_was_told_to_goes_on_when_it_has_baked_and_then_the_next_one_starts() {
     let db = by_themselves().await;
     tick(&db).await;
-    assert_eq!(state(db.pool(), "first").await, (WaveState::Planned, 0), "a person starts the first");
+    assert_eq!(
+        state(db.pool(), "first").await,
+        (WaveState::Planned, 0),
+        "a person starts the first"
+    );
     start(db.pool(), "first").await;
     tick(&db).await;
-    assert_eq!(state(db.pool(), "first").await, (WaveState::Running, 1), "it bakes");
+    assert_eq!(
+        state(db.pool(), "first").await,
+        (WaveState::Running, 1),
+        "it bakes"
+    );
     baked(db.pool(), "first").await;
     tick(&db).await;
     assert_eq!(state(db.pool(), "first").await, (WaveState::Complete, 1));
     tick(&db).await;
     assert_eq!(state(db.pool(), "second").await, (WaveState::Running, 1));
     assert_eq!(on_modern(db.pool(), "dashboard").await.len(), 4);
-    let (actor, source): (String, String) = sqlx::query_as(
-        "select actor, source from ficus.change order by revision desc limit 1",
-    )
-    .fetch_one(db.pool())
-    .await
-    .unwrap();
+    let (actor, source): (String, String) =
+        sqlx::query_as("select actor, source from ficus.change order by revision desc limit 1")
+            .fetch_one(db.pool())
+            .await
+            .unwrap();
     assert_eq!((actor.as_str(), source.as_str()), ("ficus", "wave"));
 }
 
@@ -78,16 +85,32 @@ async fn a_pause_a_hold_and_an_end_hold_against_the_runner() {
         match held {
             "pause" => wave::pause(db.pool(), &terms(), "first").await.map(|_| ()),
             "abort" => wave::abort(db.pool(), &terms(), "first").await.map(|_| ()),
-            "guard" => roll_back(db.pool(), &guard(), &Scope::Tenants(vec!["1".parse().unwrap()])).await.map(|_| ()),
+            "guard" => roll_back(
+                db.pool(),
+                &guard(),
+                &Scope::Tenants(vec!["1".parse().unwrap()]),
+            )
+            .await
+            .map(|_| ()),
             _ => roll_back(db.pool(), &terms(), &scope).await.map(|_| ()),
         }
         .unwrap();
-        let before = (state(db.pool(), "first").await, on_modern(db.pool(), "dashboard").await);
+        let before = (
+            state(db.pool(), "first").await,
+            on_modern(db.pool(), "dashboard").await,
+        );
         tick(&db).await;
         tick(&db).await;
-        let after = (state(db.pool(), "first").await, on_modern(db.pool(), "dashboard").await);
+        let after = (
+            state(db.pool(), "first").await,
+            on_modern(db.pool(), "dashboard").await,
+        );
         assert_eq!(before, after, "{held}");
-        assert_eq!(state(db.pool(), "second").await, (WaveState::Planned, 0), "{held}");
+        assert_eq!(
+            state(db.pool(), "second").await,
+            (WaveState::Planned, 0),
+            "{held}"
+        );
     }
 }
 

@@ -13,7 +13,12 @@ use crate::support::Database;
 /// Ten tenants, of whom the wave has moved the half.
 async fn halfway() -> Database {
     let db = with_classes(0, 10, 0, 0).await;
-    plan(db.pool(), "dashboard", vec![draft("w", &["low"], &[50.0, 100.0])]).await;
+    plan(
+        db.pool(),
+        "dashboard",
+        vec![draft("w", &["low"], &[50.0, 100.0])],
+    )
+    .await;
     start(db.pool(), "w").await;
     db
 }
@@ -49,7 +54,9 @@ async fn whom_a_person_has_set_to_modern_since_stays() {
     let tenant = *on_modern(db.pool(), "dashboard").await.first().unwrap();
     let named = tenant.to_string().parse().unwrap();
     for to in [State::Legacy, State::Modern] {
-        set_flag(db.pool(), &terms(), &named, "dashboard", to).await.unwrap();
+        set_flag(db.pool(), &terms(), &named, "dashboard", to)
+            .await
+            .unwrap();
     }
     roll_back(db.pool(), &terms(), &whole()).await.unwrap();
     assert_eq!(on_modern(db.pool(), "dashboard").await, [tenant].into());
@@ -76,7 +83,10 @@ async fn resumed_it_moves_those_again_whom_it_took_back_and_bakes_anew() {
     assert_eq!((done.wave.state, done.wave.step), (WaveState::Running, 1));
     assert_eq!(on_modern(db.pool(), "dashboard").await, moved);
     roll_back(db.pool(), &terms(), &whole()).await.unwrap();
-    assert!(on_modern(db.pool(), "dashboard").await.is_empty(), "a second time as well");
+    assert!(
+        on_modern(db.pool(), "dashboard").await.is_empty(),
+        "a second time as well"
+    );
 }
 
 #[tokio::test]
@@ -86,7 +96,11 @@ async fn resumed_it_leaves_whom_a_person_took_back_one_by_one() {
     let one = moved.pop_first().unwrap();
     let one = Scope::Tenants(vec![one.to_string().parse().unwrap()]);
     roll_back(db.pool(), &terms(), &one).await.unwrap();
-    assert_eq!(state(&db).await, WaveState::Running, "one tenant holds no wave");
+    assert_eq!(
+        state(&db).await,
+        WaveState::Running,
+        "one tenant holds no wave"
+    );
     roll_back(db.pool(), &terms(), &whole()).await.unwrap();
     wave::resume(db.pool(), &terms(), "w").await.unwrap();
     assert_eq!(on_modern(db.pool(), "dashboard").await, moved);
@@ -128,7 +142,10 @@ async fn a_complete_wave_is_taken_back_as_well() {
     let db = halfway().await;
     advance(db.pool(), "w").await;
     baked(db.pool(), "w").await;
-    assert_eq!(advance(db.pool(), "w").await.wave.state, WaveState::Complete);
+    assert_eq!(
+        advance(db.pool(), "w").await.wave.state,
+        WaveState::Complete
+    );
     roll_back(db.pool(), &terms(), &whole()).await.unwrap();
     assert!(on_modern(db.pool(), "dashboard").await.is_empty());
     assert_eq!(state(&db).await, WaveState::Held);
