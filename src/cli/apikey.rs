@@ -4,14 +4,13 @@
 
 use std::process::ExitCode;
 
-use axum::http::Method;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Client;
-use super::backend::encode;
 use super::exit::Failure;
+use super::issued;
 use super::output::or_dash;
 use crate::control::Page;
 use crate::ids::TenantRef;
@@ -51,22 +50,11 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
             expires,
         } => {
             let body = json!({ "name": name, "tenant": tenant, "expires_at": expires });
-            create(client, &body).await
+            issued::create(client, ROUTE, &body, "key").await
         }
         Command::List => list(client).await,
-        Command::Revoke { name } => revoke(client, &name).await,
+        Command::Revoke { name } => issued::revoke(client, ROUTE, &name).await,
     }
-}
-
-async fn create(client: &Client<'_>, body: &Value) -> Result<ExitCode, Failure> {
-    let made: Value = client.backend.call(Method::POST, ROUTE, Some(body)).await?;
-    client.output.data(&made, |made| {
-        format!("{}\n", made["key"].as_str().unwrap_or_default())
-    })?;
-    client
-        .output
-        .say("keep it now: it is shown this once, and stored only as a hash");
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
@@ -93,17 +81,5 @@ async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
             .output
             .table(&titles, &page.items.iter().map(row).collect::<Vec<_>>())
     })?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn revoke(client: &Client<'_>, name: &str) -> Result<ExitCode, Failure> {
-    let route = format!("{ROUTE}/{}", encode(name));
-    let answer: Value = client.backend.call(Method::DELETE, &route, None).await?;
-    client
-        .output
-        .data(&answer, |answer| match answer["changed"].as_u64() {
-            Some(0) => "no change: it was revoked already\n".to_owned(),
-            _ => "revoked\n".to_owned(),
-        })?;
     Ok(ExitCode::SUCCESS)
 }

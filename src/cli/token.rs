@@ -4,13 +4,12 @@
 
 use std::process::ExitCode;
 
-use axum::http::Method;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Client;
-use super::backend::encode;
 use super::exit::Failure;
+use super::issued;
 use super::output::or_dash;
 use crate::control::Page;
 use crate::rollout::{Role, Token};
@@ -39,25 +38,13 @@ pub enum Command {
 
 pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Create { name, role } => create(client, &name, role).await,
+        Command::Create { name, role } => {
+            let body = json!({ "name": name, "role": role });
+            issued::create(client, ROUTE, &body, "token").await
+        }
         Command::List => list(client).await,
-        Command::Revoke { name } => revoke(client, &name).await,
+        Command::Revoke { name } => issued::revoke(client, ROUTE, &name).await,
     }
-}
-
-async fn create(client: &Client<'_>, name: &str, role: Role) -> Result<ExitCode, Failure> {
-    let body = json!({ "name": name, "role": role });
-    let made: Value = client
-        .backend
-        .call(Method::POST, ROUTE, Some(&body))
-        .await?;
-    client.output.data(&made, |made| {
-        format!("{}\n", made["token"].as_str().unwrap_or_default())
-    })?;
-    client
-        .output
-        .say("keep it now: it is shown this once, and stored only as a hash");
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
@@ -77,19 +64,5 @@ async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
             .output
             .table(&titles, &page.items.iter().map(row).collect::<Vec<_>>())
     })?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn revoke(client: &Client<'_>, name: &str) -> Result<ExitCode, Failure> {
-    let answer: Value = client
-        .backend
-        .call(Method::DELETE, &format!("{ROUTE}/{}", encode(name)), None)
-        .await?;
-    client
-        .output
-        .data(&answer, |answer| match answer["changed"].as_u64() {
-            Some(0) => "no change: it was revoked already\n".to_owned(),
-            _ => "revoked\n".to_owned(),
-        })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@
 //! `config/default.toml` documents every key.
 
 mod address;
+mod alerts;
 mod check;
 mod fault;
 mod jwt;
@@ -48,6 +49,7 @@ pub struct Config {
     pub tenant: Vec<crate::identity::Resolver>,
     pub flags: crate::flags::Config,
     pub control: crate::control::Config,
+    pub alerts: crate::alerts::Config,
     pub database: crate::db::Config,
     pub dashboard: crate::dashboard::Config,
     pub engine: crate::engine::Config,
@@ -247,6 +249,10 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         root.listed("reconcile", ("defaults.reconcile", reconcile)),
     );
     let control = planes::read_control(root.section("control"));
+    let link = control
+        .as_ref()
+        .and_then(|control| control.public_url.clone());
+    let alerts = alerts::read(root.section("alerts"), link);
     let database = planes::read_database(root.section("database"));
     let flags = planes::read_flags(root.section("flags"));
     let telemetry = planes::read_telemetry(root.section("telemetry"));
@@ -303,6 +309,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         tenant: tenant?,
         flags: flags?,
         control: control?,
+        alerts: alerts?,
         database: database?,
         dashboard: dashboard?,
         engine: engine?,

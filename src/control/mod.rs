@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod extract;
 mod flags;
+mod freezes;
 mod health;
 mod local;
 mod metrics;
@@ -46,8 +47,10 @@ use crate::telemetry::Metrics;
 
 pub use auth::Caller;
 pub use error::Problem;
+pub use freezes::{FreezeWritten, parse_span};
 pub use local::{LocalStatus, local_router};
 pub use rollback::RollbackScope;
+pub use status::Overview;
 pub use waves::{PlanWritten, WaveWritten};
 pub use write::{MAX_PATIENCE, Written, parse_patience};
 
@@ -205,6 +208,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             "/api/v1/waves/{wave}/abort",
             post(waves::abort),
         ),
+        write(
+            Method::PUT,
+            "/api/v1/capabilities/{capability}/split",
+            put(capabilities::split),
+        ),
+        read("/api/v1/freezes", get(freezes::list)),
+        write(Method::POST, "/api/v1/freezes", post(freezes::freeze)),
+        write(Method::DELETE, "/api/v1/freezes", delete(freezes::unfreeze)),
         read("/api/v1/overrides", get(overrides::list)),
         write(Method::POST, "/api/v1/overrides", post(overrides::set)),
         write(

@@ -39,7 +39,11 @@ pub async fn roll_back(pool: &PgPool, terms: &Terms, scope: &Scope) -> Result<Ch
         "update ficus.flag set state = 'legacy' where tenant_id = any ($1) and state <> 'legacy'",
     )
     .bind(&ids);
-    let mut changed = write.execute(update).await?;
+    let moved = write.execute(update).await?;
+    // Whom a split has on modern has no flag to set.
+    let pin = sqlx::query_scalar("select ficus.pin_to_legacy($1, null)").bind(&ids);
+    let pinned: i64 = pin.fetch_one(write.connection()).await?;
+    let mut changed = moved + pinned.unsigned_abs();
     // What the guard takes back, no wave goes on from before a person has looked.
     if terms.author.source == Source::Guard {
         changed += wave::hold_those_of(&mut write, &ids).await?;

@@ -71,6 +71,41 @@ const TENANT: Restore = Restore {
             set slug = excluded.slug, name = excluded.name, class = excluded.class, class_pinned = excluded.class_pinned",
 };
 
+const FREEZE: Restore = Restore {
+    touched_since: "
+        select count(*) from ficus.change_item as i
+        left join ficus.freeze as f on f.tenant_id is not distinct from i.tenant_id and f.capability is not distinct from i.capability
+        where i.revision = $1 and i.entity = 'freeze'
+          and f.until is distinct from (i.after ->> 'until')::timestamptz and f.until is distinct from (i.before ->> 'until')::timestamptz",
+    delete: Some(
+        "delete from ficus.freeze as f using ficus.change_item as i
+         where i.revision = $1 and i.entity = 'freeze' and i.before is null
+           and f.tenant_id is not distinct from i.tenant_id and f.capability is not distinct from i.capability",
+    ),
+    // One whose time has passed meanwhile is over.
+    put_back: "
+        insert into ficus.freeze (tenant_id, capability, until)
+        select i.tenant_id, i.capability, (i.before ->> 'until')::timestamptz from ficus.change_item as i
+        where i.revision = $1 and i.entity = 'freeze' and (i.before ->> 'until')::timestamptz > clock_timestamp()
+        on conflict on constraint freeze_scope_key do update set until = excluded.until",
+};
+
+const SPLIT: Restore = Restore {
+    touched_since: "
+        select count(*) from ficus.change_item as i left join ficus.split as s on s.capability = i.capability
+        where i.revision = $1 and i.entity = 'split'
+          and s.percent is distinct from (i.after ->> 'percent')::numeric and s.percent is distinct from (i.before ->> 'percent')::numeric",
+    delete: Some(
+        "delete from ficus.split as s using ficus.change_item as i
+         where i.revision = $1 and i.entity = 'split' and i.before is null and s.capability = i.capability",
+    ),
+    put_back: "
+        insert into ficus.split (capability, percent)
+        select i.capability, (i.before ->> 'percent')::numeric from ficus.change_item as i
+        where i.revision = $1 and i.entity = 'split' and i.before is not null
+        on conflict on constraint split_pkey do update set percent = excluded.percent",
+};
+
 /// Restores what a change replaced, unless its rows have changed again since. Undone already, it changes nothing.
 pub async fn undo(pool: &PgPool, terms: &Terms, revision: Revision) -> Result<Change, Error> {
     let mut write = Write::begin(pool, terms).await?;
@@ -107,6 +142,8 @@ async fn restoring(write: &mut Write, revision: Revision) -> Result<&'static Res
     match (entity.as_str(), made_rows) {
         ("flag", _) => Ok(&FLAG),
         ("override", _) => Ok(&OVERRIDE),
+        ("freeze", _) => Ok(&FREEZE),
+        ("split", _) => Ok(&SPLIT),
         ("tenant", false) => Ok(&TENANT),
         ("tenant", true) => {
             refuse("it made tenants, and with them their flags would go; delete them in SQL")

@@ -9,8 +9,10 @@
     reason = "a test says what it expects by failing on it, its helpers included"
 )]
 
+mod alerts;
 mod api_keys;
 mod architecture;
+mod check;
 mod cli;
 mod control_api;
 mod control_rollout;
