@@ -9,15 +9,25 @@ use crate::alerts::{self, Senders};
 use crate::config::Config;
 use crate::rollout;
 use crate::rollout::controller::Job;
+use crate::rollout::queries::Queries;
+use crate::rollout::wave;
+
+/// A step is entered this long after its gates let it, at most.
+const WAVES: Duration = Duration::from_secs(5);
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// Every job. A new one is a line here.
-pub(super) fn jobs(config: &Config) -> anyhow::Result<Vec<Job>> {
+pub(super) fn jobs(config: &Config, queries: &Arc<Queries>) -> anyhow::Result<Vec<Job>> {
     let senders = Arc::new(Senders::new(config.alerts.clone())?);
+    let queries = Arc::clone(queries);
     Ok(vec![
+        Job::new("waves", WAVES, move |pool, _| {
+            let queries = Arc::clone(&queries);
+            async move { Ok(wave::advance_waves(&pool, Some(&queries)).await?) }
+        }),
         Job::new("end of freezes", TEN_SECONDS, |pool, _| async move {
             rollout::clear_ended(&pool).await?;
             Ok(())

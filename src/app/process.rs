@@ -32,6 +32,7 @@ use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::limits::Limiter;
 use crate::rollout::controller;
+use crate::rollout::queries::Queries;
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{AccessLog as AccessLogConfig, Metrics, SetFilter};
 use crate::{control, dashboard, db, engine};
@@ -51,6 +52,22 @@ pub(super) struct Descent {
     pub inherited: Option<Inheritance>,
     pub lock: File,
     pub may_be_succeeded: bool,
+}
+
+/// Connections at most of the configuration's own queries.
+const QUERIES_POOL: u32 = 4;
+
+/// Legacy's database for the configuration's own queries, whose deadlines are their own.
+fn legacy_queries(config: &Config) -> anyhow::Result<sqlx::PgPool> {
+    let own = db::Config {
+        pool: QUERIES_POOL,
+        ..config.database.clone()
+    };
+    let url = match config.database.legacy_url.is_empty() {
+        true => &config.database.url,
+        false => &config.database.legacy_url,
+    };
+    db::connect_lazily(url.reveal(), &own)
 }
 
 /// Everything that runs in this process, and what stops it.
@@ -176,12 +193,17 @@ impl Process {
             flags: flags.clone(),
         });
         let pool = db::connect_lazily(config.database.url.reveal(), &config.database)?;
+        let queries = Arc::new(Queries::new(
+            legacy_queries(&config)?,
+            config.rollout.clone(),
+        ));
         let admin = control::State::new(
             pool.clone(),
             flags.clone(),
             Some(Arc::clone(&explainer)),
             Arc::clone(&metrics),
-        );
+        )
+        .asking(Arc::clone(&queries));
         let admin = if roles.contains(&Role::Control) {
             control::router(admin)
         } else {
@@ -225,7 +247,7 @@ impl Process {
         if roles.contains(&Role::Control) {
             tasks.spawn(tend_database(pool.clone(), seen, stop.clone()));
             let (url, stop) = (config.database.url.clone(), stop.clone());
-            let jobs = jobs(&config)?;
+            let jobs = jobs(&config, &queries)?;
             tasks.spawn(async move { controller::run(pool, url.reveal(), jobs, stop).await });
         }
         tasks.spawn(reload(

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::exit::{Failure, UNCONFIRMED};
@@ -63,8 +64,18 @@ pub fn tell(
     written: &Written,
     again: Option<&str>,
 ) -> Result<ExitCode, Failure> {
+    tell_with(client, written, written, again)
+}
+
+/// The same of an answer that has more than the outcome in it.
+pub fn tell_with<T: Serialize>(
+    client: &Client<'_>,
+    data: &T,
+    written: &Written,
+    again: Option<&str>,
+) -> Result<ExitCode, Failure> {
     let output = client.output;
-    output.data(written, |written| outcome(output, written))?;
+    output.data(data, |_| outcome(output, written))?;
     for proxy in written
         .proxies
         .iter()

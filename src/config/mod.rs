@@ -15,6 +15,7 @@ mod planes;
 mod policy;
 mod proxy;
 mod restart;
+mod rollout;
 mod section;
 mod tenant;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub struct Config {
     pub database: crate::db::Config,
     pub dashboard: crate::dashboard::Config,
     pub engine: crate::engine::Config,
+    pub rollout: crate::rollout::queries::Config,
     pub telemetry: crate::telemetry::Config,
     /// The instance's name in `ficus status`. Default: host name and first port.
     pub instance: Option<String>,
@@ -207,9 +209,10 @@ impl Source {
 fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Option<Config> {
     let mut root = Section::root(reader, table);
     let mut defaults = root.section("defaults");
-    let below = ["upstream", "capability", "route", "tenant"].map(|kind| defaults.table(kind));
+    let below =
+        ["upstream", "capability", "route", "tenant", "reconcile"].map(|kind| defaults.table(kind));
     defaults.finish();
-    let [upstream, capability, route, tenant] = &below;
+    let [upstream, capability, route, tenant, reconcile] = &below;
 
     let sections = ProxySections {
         proxy: root.section("proxy"),
@@ -236,6 +239,15 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         tenant.clone(),
     ));
     let tenant = tenant::read(root.listed("tenant", ("defaults.tenant", tenant)));
+    rollout::check_defaults(Section::of_defaults(
+        reader,
+        "defaults.reconcile",
+        reconcile.clone(),
+    ));
+    let rollout = rollout::read(
+        root.section("rollout"),
+        root.listed("reconcile", ("defaults.reconcile", reconcile)),
+    );
     let control = planes::read_control(root.section("control"));
     let link = control
         .as_ref()
@@ -301,6 +313,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         database: database?,
         dashboard: dashboard?,
         engine: engine?,
+        rollout: rollout?,
         telemetry: telemetry?,
         instance: instance?,
     })

@@ -61,6 +61,15 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.flags.cold_start != new.flags.cold_start,
         ),
         (
+            "rollout.volume_query",
+            old.rollout.volume.sql != new.rollout.volume.sql,
+        ),
+        (
+            "rollout.volume_deadline",
+            old.rollout.volume.deadline != new.rollout.volume.deadline,
+        ),
+        ("reconcile", old.rollout.reconcile != new.rollout.reconcile),
+        (
             "telemetry.format",
             old.telemetry.format != new.telemetry.format,
         ),
@@ -134,6 +143,9 @@ mod tests {
             "flags.state_dir",
             "flags.bootstrap",
             "flags.cold_start",
+            "rollout.volume_query",
+            "rollout.volume_deadline",
+            "reconcile",
             "telemetry.format",
             "telemetry.access_log",
             "telemetry.traces.endpoint",

@@ -92,6 +92,16 @@ impl From<&rollout::Error> for Problem {
                 .hint("`ficus capability list` shows them; a new one is named in the configuration"),
             E::UnknownChange(_) => new(StatusCode::NOT_FOUND, "unknown-change").hint("`ficus audit list` shows the changes"),
             E::UnknownApiKey(_) => new(StatusCode::NOT_FOUND, "unknown-api-key").hint("`ficus apikey list` shows the keys"),
+            E::UnknownWave(_) => new(StatusCode::NOT_FOUND, "unknown-wave").hint("`ficus wave list` shows the waves"),
+            E::WaveRefused { .. } => new(StatusCode::UNPROCESSABLE_ENTITY, "wave-state"),
+            E::Gates { wave, results } => new(StatusCode::UNPROCESSABLE_ENTITY, "gate")
+                .with("gates", json!(results))
+                .hint(format!("watch it with `ficus wave show {wave}`; an administrator goes past a gate with --skip-gate NAME")),
+            E::WaveMoved { expected, actual, .. } => new(StatusCode::CONFLICT, "revision-conflict")
+                .with("expected", json!(expected))
+                .with("actual", json!(actual))
+                .hint("somebody was faster: look at the wave, then repeat"),
+            E::BadPlan(faults) => new(StatusCode::UNPROCESSABLE_ENTITY, "bad-plan").with("faults", json!(faults)),
             E::UnknownToken(_) => new(StatusCode::NOT_FOUND, "unknown-token").hint("`ficus token list` shows the tokens"),
             E::Conflict { expected, actual } => new(StatusCode::CONFLICT, "revision-conflict")
                 .with("expected", json!(expected))

@@ -73,6 +73,10 @@ async fn roll_back(
         Scope::Tenants(tenants) => LocalScope::Tenants(tenants),
         Scope::Capability(name) => LocalScope::Capability(name),
         Scope::All => LocalScope::All,
+        Scope::Wave(_) => {
+            return Err(Problem::invalid("a proxy knows no waves")
+                .hint("name its tenants, or roll back the capability"));
+        }
     };
     let terms = &how.terms;
     if terms.dry_run || terms.expect_revision.is_some() {

@@ -22,6 +22,7 @@ mod rollback;
 mod status;
 mod tenants;
 mod tokens;
+mod waves;
 mod write;
 
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ use sqlx::PgPool;
 use crate::flags::Flags;
 use crate::proxy::explain::Explainer;
 use crate::rollout::Role;
+use crate::rollout::queries::Queries;
 use crate::telemetry::Metrics;
 
 pub use auth::Caller;
@@ -49,6 +51,7 @@ pub use freezes::{FreezeWritten, parse_span};
 pub use local::{LocalStatus, local_router};
 pub use rollback::RollbackScope;
 pub use status::Overview;
+pub use waves::{PlanWritten, WaveWritten};
 pub use write::{MAX_PATIENCE, Written, parse_patience};
 
 /// What `[control]` says.
@@ -77,6 +80,8 @@ pub struct State {
     /// `None` behind `--direct`, where there is only the database.
     process: Option<Process>,
     tokens: auth::Tokens,
+    /// The configuration's queries of legacy's database; `None` where there is no configuration.
+    queries: Option<Arc<Queries>>,
 }
 
 /// The process that serves the API.
@@ -104,6 +109,15 @@ impl State {
                 metrics,
             }),
             tokens,
+            queries: None,
+        }
+    }
+
+    /// With the configuration's queries of legacy's database.
+    pub fn asking(self, queries: Arc<Queries>) -> Self {
+        Self {
+            queries: Some(queries),
+            ..self
         }
     }
 }
@@ -147,6 +161,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "/api/v1/tenants/import",
             post(tenants::import),
         ),
+        write(Method::POST, "/api/v1/tenants/sync", post(tenants::sync)),
         read("/api/v1/tenants/{tenant}", get(tenants::show)),
         write(Method::PUT, "/api/v1/tenants/{tenant}", put(tenants::set)),
         read("/api/v1/flags", get(flags::list)),
@@ -159,6 +174,40 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         read("/api/v1/capabilities", get(capabilities::list)),
         read("/api/v1/capabilities/{capability}", get(capabilities::show)),
+        read("/api/v1/waves", get(waves::list)),
+        write(Method::POST, "/api/v1/waves", post(waves::plan)),
+        read("/api/v1/waves/{wave}", get(waves::show)),
+        write(
+            Method::POST,
+            "/api/v1/waves/{wave}/start",
+            post(waves::start),
+        ),
+        write(
+            Method::POST,
+            "/api/v1/waves/{wave}/pause",
+            post(waves::pause),
+        ),
+        write(
+            Method::POST,
+            "/api/v1/waves/{wave}/resume",
+            post(waves::resume),
+        ),
+        write(Method::POST, "/api/v1/waves/{wave}/go", post(waves::go)),
+        write(
+            Method::POST,
+            "/api/v1/waves/{wave}/advance",
+            post(waves::advance),
+        ),
+        admin(
+            Method::POST,
+            "/api/v1/waves/{wave}/skip-gates",
+            post(waves::skip_gates),
+        ),
+        write(
+            Method::POST,
+            "/api/v1/waves/{wave}/abort",
+            post(waves::abort),
+        ),
         write(
             Method::PUT,
             "/api/v1/capabilities/{capability}/split",
@@ -229,6 +278,7 @@ pub fn direct_router(db: PgPool, caller: Caller) -> Router {
         tokens: auth::Tokens::new(db.clone()),
         db,
         process: None,
+        queries: None,
     };
     let known =
         |_: &Endpoint, handler: MethodRouter<State>| handler.layer(axum::Extension(caller.clone()));

@@ -26,6 +26,8 @@ write_body!(SetBody {
     class: Option<Class>,
 });
 
+write_body!(SyncBody {});
+
 write_body!(ImportBody {
     tenants: Vec<NewTenant>,
 });
@@ -73,5 +75,21 @@ pub(super) async fn import(
 ) -> Result<Json<Written>, Problem> {
     let how = body.conditions().check(caller)?;
     let change = rollout::import_tenants(&state.db, &how.terms, &body.tenants).await?;
+    Ok(Json(Written::after(&state.db, change, &how).await))
+}
+
+pub(super) async fn sync(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Body(body): Body<SyncBody>,
+) -> Result<Json<Written>, Problem> {
+    let how = body.conditions().check(caller)?;
+    let Some(queries) = &state.queries else {
+        return Err(
+            Problem::invalid("there is no configuration here, so no query of volumes")
+                .hint("ask the admin API, without --direct"),
+        );
+    };
+    let change = rollout::sync_tenants(&state.db, &how.terms, queries).await?;
     Ok(Json(Written::after(&state.db, change, &how).await))
 }

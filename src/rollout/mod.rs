@@ -18,6 +18,7 @@ mod history;
 mod instances;
 mod issued;
 mod overrides;
+pub mod queries;
 mod roll_back;
 mod splits;
 mod status;
@@ -25,6 +26,8 @@ mod tenants;
 mod tokens;
 mod transaction;
 mod undo;
+mod volume;
+pub mod wave;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -52,6 +55,7 @@ pub use tokens::{
     Role, Token, TokenHolder, create_token, list_tokens, revoke_token, token_digest, verify_token,
 };
 pub use undo::undo;
+pub use volume::{class_of, sync_tenants};
 
 use crate::ids::{Revision, TenantId};
 

@@ -5,7 +5,7 @@
 use sqlx::PgPool;
 
 use super::transaction::Write;
-use super::{Change, Error, Terms, set_override, tenants};
+use super::{Change, Error, Source, Terms, overrides, tenants, wave};
 use crate::ids::TenantRef;
 
 /// What to take back. Exactly one.
@@ -13,6 +13,8 @@ use crate::ids::TenantRef;
 pub enum Scope {
     /// Every flag of these tenants.
     Tenants(Vec<TenantRef>),
+    /// Everyone who stands on modern because of a wave, which is put on hold.
+    Wave(String),
     /// One capability, by an override that stands above its flags.
     Capability(String),
     /// Everything, by an override that stands above every flag.
@@ -22,8 +24,13 @@ pub enum Scope {
 /// Rolls back. Done already, it is a success with `changed: 0`.
 pub async fn roll_back(pool: &PgPool, terms: &Terms, scope: &Scope) -> Result<Change, Error> {
     let wanted = match scope {
-        Scope::All => return set_override(pool, terms, None).await,
-        Scope::Capability(name) => return set_override(pool, terms, Some(name)).await,
+        Scope::All => return force_legacy(pool, terms, None).await,
+        Scope::Capability(name) => return force_legacy(pool, terms, Some(name)).await,
+        Scope::Wave(name) => {
+            let mut write = Write::begin(pool, terms).await?;
+            let changed = wave::take_back(&mut write, name).await?;
+            return write.finish(changed).await;
+        }
         Scope::Tenants(wanted) => wanted,
     };
     let mut write = Write::begin(pool, terms).await?;
@@ -36,5 +43,23 @@ pub async fn roll_back(pool: &PgPool, terms: &Terms, scope: &Scope) -> Result<Ch
     // Whom a split has on modern has no flag to set.
     let pin = sqlx::query_scalar("select ficus.pin_to_legacy($1, null)").bind(&ids);
     let pinned: i64 = pin.fetch_one(write.connection()).await?;
-    write.finish(moved + pinned.unsigned_abs()).await
+    let mut changed = moved + pinned.unsigned_abs();
+    // What the guard takes back, no wave goes on from before a person has looked.
+    if terms.author.source == Source::Guard {
+        changed += wave::hold_those_of(&mut write, &ids).await?;
+    }
+    write.finish(changed).await
+}
+
+async fn force_legacy(
+    pool: &PgPool,
+    terms: &Terms,
+    capability: Option<&str>,
+) -> Result<Change, Error> {
+    let mut write = Write::begin(pool, terms).await?;
+    let mut changed = overrides::force_legacy(&mut write, capability).await?;
+    if terms.author.source == Source::Guard {
+        changed += wave::hold_all_of(&mut write, capability).await?;
+    }
+    write.finish(changed).await
 }

@@ -151,6 +151,9 @@ async fn restoring(write: &mut Write, revision: Revision) -> Result<&'static Res
         ("local-rollback", _) => {
             refuse("it is the record of a local rollback; undo the changes that follow it")
         }
+        ("wave", _) => refuse(
+            "a wave is taken back by `ficus rollback --wave`, and ended by `ficus wave abort`",
+        ),
         _ => refuse("capabilities follow the configuration; change it there"),
     }
 }

@@ -45,6 +45,7 @@ pub const IMPORTS: [(&str, &[&str]); 19] = [
             "identity",
             "ids",
             "proxy",
+            "rollout",
             "secret",
             "telemetry",
         ],
