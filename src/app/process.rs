@@ -181,7 +181,8 @@ impl Process {
             flags.clone(),
             Some(Arc::clone(&explainer)),
             Arc::clone(&metrics),
-        );
+        )
+        .until(stop.clone());
         let admin = if roles.contains(&Role::Control) {
             control::router(admin)
         } else {
@@ -225,7 +226,8 @@ impl Process {
         if roles.contains(&Role::Control) {
             tasks.spawn(tend_database(pool.clone(), seen, stop.clone()));
             let (url, stop) = (config.database.url.clone(), stop.clone());
-            tasks.spawn(async move { controller::run(pool, url.reveal(), jobs(), stop).await });
+            let jobs = jobs(&config);
+            tasks.spawn(async move { controller::run(pool, url.reveal(), jobs, stop).await });
         }
         tasks.spawn(reload(
             changes,

@@ -12,7 +12,8 @@ use super::Client;
 use super::backend::encode;
 use super::exit::Failure;
 use super::output::or_dash;
-use crate::control::Page;
+use crate::control::{Page, parse_reason};
+use crate::ids::TenantRef;
 use crate::rollout::{Role, Token};
 
 const ROUTE: &str = "/api/v1/tokens";
@@ -21,36 +22,52 @@ const ROUTE: &str = "/api/v1/tokens";
 pub enum Command {
     /// Make a token; it is shown this once
     #[command(after_help = "Examples:
-  ficus token create me --role admin --direct          the first one, with DATABASE_URL
-  export FICUS_TOKEN=$(ficus token create ci --role operator --output table)")]
+  ficus token create me --role admin --reason 'first token' --direct      the first one, with DATABASE_URL
+  export FICUS_TOKEN=$(ficus token create ci --role operator --reason 'deploys' --output table)
+  ficus token create acme-app --role ofrep --tenant acme --reason 'asks where acme is'")]
     Create {
         /// Who will use it; it is the actor in the audit
         name: String,
         #[arg(long, value_enum)]
         role: Role,
+        /// Of role ofrep: a tenant that it may ask for; give it again for more
+        #[arg(long = "tenant", value_name = "T", required_if_eq("role", "ofrep"))]
+        tenants: Vec<TenantRef>,
+        /// Why; it stands in the audit
+        #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+        reason: String,
     },
     /// List tokens, without their text
     #[command(after_help = "Example:\n  ficus token list")]
     List,
     /// Make a token worthless, within two seconds
-    #[command(after_help = "Example:\n  ficus token revoke ci")]
-    Revoke { name: String },
+    #[command(after_help = "Example:\n  ficus token revoke ci --reason 'no longer used'")]
+    Revoke {
+        name: String,
+        /// Why; it stands in the audit
+        #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+        reason: String,
+    },
 }
 
 pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Create { name, role } => create(client, &name, role).await,
+        Command::Create {
+            name,
+            role,
+            tenants,
+            reason,
+        } => {
+            let body = json!({ "name": name, "role": role, "tenants": tenants, "reason": reason });
+            create(client, &body).await
+        }
         Command::List => list(client).await,
-        Command::Revoke { name } => revoke(client, &name).await,
+        Command::Revoke { name, reason } => revoke(client, &name, &reason).await,
     }
 }
 
-async fn create(client: &Client<'_>, name: &str, role: Role) -> Result<ExitCode, Failure> {
-    let body = json!({ "name": name, "role": role });
-    let made: Value = client
-        .backend
-        .call(Method::POST, ROUTE, Some(&body))
-        .await?;
+async fn create(client: &Client<'_>, body: &Value) -> Result<ExitCode, Failure> {
+    let made: Value = client.backend.call(Method::POST, ROUTE, Some(body)).await?;
     client.output.data(&made, |made| {
         format!("{}\n", made["token"].as_str().unwrap_or_default())
     })?;
@@ -68,11 +85,12 @@ async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
             vec![
                 it.name.clone(),
                 it.role.as_str().to_owned(),
+                or_dash(tenants(it)),
                 it.created_at.format("%F %T").to_string(),
                 or_dash(revoked),
             ]
         };
-        let titles = ["NAME", "ROLE", "CREATED (UTC)", "REVOKED (UTC)"];
+        let titles = ["NAME", "ROLE", "TENANTS", "CREATED (UTC)", "REVOKED (UTC)"];
         client
             .output
             .table(&titles, &page.items.iter().map(row).collect::<Vec<_>>())
@@ -80,10 +98,20 @@ async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn revoke(client: &Client<'_>, name: &str) -> Result<ExitCode, Failure> {
+/// Of a token that is bound to some.
+fn tenants(token: &Token) -> Option<String> {
+    let ids: Vec<String> = token.tenants.iter().map(i64::to_string).collect();
+    (!ids.is_empty()).then(|| ids.join(","))
+}
+
+async fn revoke(client: &Client<'_>, name: &str, reason: &str) -> Result<ExitCode, Failure> {
+    let (route, body) = (
+        format!("{ROUTE}/{}", encode(name)),
+        json!({ "reason": reason }),
+    );
     let answer: Value = client
         .backend
-        .call(Method::DELETE, &format!("{ROUTE}/{}", encode(name)), None)
+        .call(Method::DELETE, &route, Some(&body))
         .await?;
     client
         .output

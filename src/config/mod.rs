@@ -47,6 +47,7 @@ pub struct Config {
     pub tenant: Vec<crate::identity::Resolver>,
     pub flags: crate::flags::Config,
     pub control: crate::control::Config,
+    pub audit: crate::rollout::audit::anchor::Config,
     pub database: crate::db::Config,
     pub dashboard: crate::dashboard::Config,
     pub engine: crate::engine::Config,
@@ -235,6 +236,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
     ));
     let tenant = tenant::read(root.listed("tenant", ("defaults.tenant", tenant)));
     let control = planes::read_control(root.section("control"));
+    let audit = planes::read_audit(root.section("audit"));
     let database = planes::read_database(root.section("database"));
     let flags = planes::read_flags(root.section("flags"));
     let telemetry = planes::read_telemetry(root.section("telemetry"));
@@ -290,6 +292,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         proxy: proxy.config?,
         tenant: tenant?,
         flags: flags?,
+        audit: audit?,
         control: control?,
         database: database?,
         dashboard: dashboard?,

@@ -17,7 +17,7 @@ use crate::flags::{Caller, Flags, Reason, Snapshot};
 use crate::identity::{Facts, Identity, Named, Proof, Strength, Unresolved, normalise_host};
 
 /// A request as an operator describes it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
     pub method: String,
@@ -28,7 +28,7 @@ pub struct ExplainRequest {
 }
 
 /// The whole chain of reasons, in the order in which they are asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Explanation {
     /// `legacy` or `modern`; `none` where the route refuses the request.
     pub side: String,
@@ -41,7 +41,7 @@ pub struct Explanation {
     pub steps: Vec<ExplainStep>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ExplainStep {
     /// `route`, `policy`, `tenant`, `auth`, `local`, `override`, `flag`, `default`.
     pub step: String,

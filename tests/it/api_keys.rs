@@ -26,6 +26,8 @@ async fn a_key_is_shown_once_is_listed_without_its_text_and_is_one_that_the_prox
         "acme",
         "--expires",
         "2100-01-01T00:00:00Z",
+        "--reason",
+        "a partner",
         "--output",
         "table",
     ];
@@ -61,7 +63,7 @@ async fn a_key_is_revoked_once_and_only_by_an_admin() {
     let stage = Stage::new().await;
     let admin = stage.token(Role::Admin).await;
     let operator = stage.token(Role::Operator).await;
-    let body = json!({ "name": "ci", "tenant": "2" });
+    let body = json!({ "name": "ci", "tenant": "2", "reason": "ci" });
     let refused = stage
         .ask(Method::POST, ROUTE, Some(&operator), Some(body.clone()))
         .await;

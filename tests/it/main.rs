@@ -11,6 +11,7 @@
 
 mod api_keys;
 mod architecture;
+mod audit;
 mod cli;
 mod control_api;
 mod control_rollout;
@@ -22,6 +23,8 @@ mod engine;
 mod fleet;
 mod identity;
 mod laravel;
+mod ofrep;
+mod openness;
 mod proxy;
 mod rollback;
 mod schema;

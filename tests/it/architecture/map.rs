@@ -42,6 +42,8 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
             "identity",
             "ids",
             "proxy",
+            // What the audit's anchors are told.
+            "rollout",
             "secret",
             "telemetry",
         ],
@@ -173,6 +175,10 @@ pub const FENCES: [Fence; 7] = [
             (
                 "src/cli/backend.rs",
                 "the client of the admin API and of the sockets",
+            ),
+            (
+                "src/rollout/audit/anchor.rs",
+                "the webhook to which the audit's head is posted",
             ),
             (
                 "src/identity/jwt/remote.rs",
