@@ -16,8 +16,6 @@
 //! The types derive `schemars::JsonSchema`; bodies made by `write_body!` do so already. A test refuses rows that say
 //! nothing and documents that are not OpenAPI 3.1.
 
-use std::time::Duration;
-
 use axum::http::Method;
 use axum::routing::MethodRouter;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -38,8 +36,6 @@ pub struct Endpoint {
     pub(super) query: Option<SchemaOf>,
     pub(super) body: Option<SchemaOf>,
     pub(super) answer: Answer,
-    /// For the whole answer, where it is not that of every read or write.
-    pub(super) deadline: Option<Duration>,
     pub(super) handler: MethodRouter<State>,
 }
 
@@ -67,7 +63,6 @@ impl Endpoint {
             query: None,
             body: None,
             answer: Answer::Text("text/plain"),
-            deadline: None,
             handler,
         }
     }

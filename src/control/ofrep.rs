@@ -225,7 +225,10 @@ pub(super) async fn events(
                     Woken::Look => {}
                     // A comment: readers of the protocol know no beat.
                     Woken::Beat => {
-                        return Some((Ok(Event::default().comment("beat")), (state, waiting, told)));
+                        return Some((
+                            Ok(Event::default().comment("beat")),
+                            (state, waiting, told),
+                        ));
                     }
                 }
             }

@@ -77,14 +77,28 @@ async fn a_key_is_revoked_once_and_only_by_an_admin() {
     );
     for changed in [1, 0] {
         let path = format!("{ROUTE}/ci");
-        let revoked = stage.ask(Method::DELETE, &path, Some(&admin), None).await;
+        let revoked = stage
+            .ask(
+                Method::DELETE,
+                &path,
+                Some(&admin),
+                Some(json!({ "reason": "over" })),
+            )
+            .await;
         assert_eq!(revoked.body["changed"], changed);
     }
     let path = format!("{ROUTE}/nobody");
-    let unknown = stage.ask(Method::DELETE, &path, Some(&admin), None).await;
+    let unknown = stage
+        .ask(
+            Method::DELETE,
+            &path,
+            Some(&admin),
+            Some(json!({ "reason": "over" })),
+        )
+        .await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     assert_eq!(unknown.body["code"], "unknown-api-key");
-    let body = json!({ "name": "ci2", "tenant": "nobody" });
+    let body = json!({ "name": "ci2", "tenant": "nobody", "reason": "x" });
     let unknown = stage
         .ask(Method::POST, ROUTE, Some(&admin), Some(body))
         .await;

@@ -316,7 +316,8 @@ async fn an_api_that_is_down_leads_to_the_other_two_ways() {
 async fn the_first_token_comes_from_the_database_and_opens_the_api() {
     let stage = Stage::new().await;
     let create = [
-        "token", "create", "me", "--role", "admin", "--reason", "first", "--direct", "--output", "table",
+        "token", "create", "me", "--role", "admin", "--reason", "first", "--direct", "--output",
+        "table",
     ];
     let ran = run(&[("DATABASE_URL", stage.db.url())], &create).await;
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -327,7 +328,13 @@ async fn the_first_token_comes_from_the_database_and_opens_the_api() {
         stage.ficus(token, &["token", "list"]).await.json()["items"][0]["name"],
         "me"
     );
-    assert_eq!(stage.ficus(token, &["token", "revoke", "me", "--reason", "over"]).await.code, 0);
+    assert_eq!(
+        stage
+            .ficus(token, &["token", "revoke", "me", "--reason", "over"])
+            .await
+            .code,
+        0
+    );
     let again = run(&[("DATABASE_URL", stage.db.url())], &create).await;
     assert_eq!(again.code, 1, "a name is used once");
 }

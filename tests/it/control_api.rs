@@ -446,21 +446,36 @@ async fn a_token_is_shown_once_and_never_listed() {
     );
     assert_eq!(
         stage
-            .ask(Method::DELETE, "/api/v1/tokens/ci", Some(&admin), Some(json!({ "reason": "over" })))
+            .ask(
+                Method::DELETE,
+                "/api/v1/tokens/ci",
+                Some(&admin),
+                Some(json!({ "reason": "over" }))
+            )
             .await
             .body["changed"],
         1
     );
     assert_eq!(
         stage
-            .ask(Method::DELETE, "/api/v1/tokens/ci", Some(&admin), Some(json!({ "reason": "over" })))
+            .ask(
+                Method::DELETE,
+                "/api/v1/tokens/ci",
+                Some(&admin),
+                Some(json!({ "reason": "over" }))
+            )
             .await
             .body["changed"],
         0
     );
     assert_problem(
         &stage
-            .ask(Method::DELETE, "/api/v1/tokens/nobody", Some(&admin), Some(json!({ "reason": "over" })))
+            .ask(
+                Method::DELETE,
+                "/api/v1/tokens/nobody",
+                Some(&admin),
+                Some(json!({ "reason": "over" })),
+            )
             .await,
         404,
         "unknown-token",

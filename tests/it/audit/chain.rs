@@ -78,7 +78,9 @@ async fn whatever_a_superuser_does_to_a_row_is_found_and_the_row_is_named() {
         let (ran, report) = verify(&stage, &token, &[]).await;
         assert_eq!(ran.code, 1, "{sql}: {report}");
         let faults = report["faults"].as_array().unwrap();
-        let found = faults.iter().any(|it| it["kind"] == kind && it["what"].as_str().unwrap().contains(what));
+        let found = faults
+            .iter()
+            .any(|it| it["kind"] == kind && it["what"].as_str().unwrap().contains(what));
         assert!(found, "{sql}: {report}");
 
         let back = "delete from ficus.confirmation; delete from ficus.change_item; delete from ficus.change; delete from ficus.link;
@@ -95,7 +97,10 @@ async fn whatever_a_superuser_does_to_a_row_is_found_and_the_row_is_named() {
 async fn what_was_there_before_the_chain_is_its_genesis() {
     let db = Database::empty().await;
     let mut connection = PgConnection::connect(db.url()).await.unwrap();
-    sqlx::raw_sql("create schema ficus; set search_path = ficus").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("create schema ficus; set search_path = ficus")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     sqlx::migrate!().run_to(3, &mut connection).await.unwrap();
     sqlx::raw_sql(
         "insert into ficus.capability (name) values ('dashboard'); insert into ficus.tenant (id) select generate_series(1, 50);
@@ -111,7 +116,10 @@ async fn what_was_there_before_the_chain_is_its_genesis() {
     let head = audit::head(db.pool()).await.unwrap();
     assert_eq!((head.revision, head.last_change), (4, 4), "{head:?}");
     assert!(checked(db.pool()).await.intact);
-    sqlx::raw_sql("update ficus.flag set state = 'legacy'").execute(db.pool()).await.unwrap();
+    sqlx::raw_sql("update ficus.flag set state = 'legacy'")
+        .execute(db.pool())
+        .await
+        .unwrap();
     assert!(checked(db.pool()).await.intact, "and goes on");
 }
 
@@ -125,7 +133,11 @@ async fn an_export_is_verified_without_the_database_and_by_the_documented_rule()
     assert_eq!((ran.code, &report["intact"]), (0, &true.into()), "{report}");
 
     // docs/AUDIT.md, in a few lines of its own: the last change, hashed by hand.
-    let entries: Vec<Entry> = export.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let entries: Vec<Entry> = export
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let (link, change) = entries
         .windows(2)
         .filter_map(|pair| match pair {
@@ -134,32 +146,61 @@ async fn an_export_is_verified_without_the_database_and_by_the_documented_rule()
         })
         .next_back()
         .unwrap();
-    let field = |text: Option<&str>| text.map_or("-".to_owned(), |text| format!("{}:{text},", text.len()));
+    let field =
+        |text: Option<&str>| text.map_or("-".to_owned(), |text| format!("{}:{text},", text.len()));
     let revision = change.revision.to_string();
     let row: String = [
-        Some(revision.as_str()), Some(&change.at), Some(&change.entity), Some(&change.actor), Some(&change.source), change.reason.as_deref(),
-        Some(&change.db_user), Some(&change.application), change.action_id.as_deref(), change.acted_at.as_deref(), change.evidence.as_deref(),
+        Some(revision.as_str()),
+        Some(&change.at),
+        Some(&change.entity),
+        Some(&change.actor),
+        Some(&change.source),
+        change.reason.as_deref(),
+        Some(&change.db_user),
+        Some(&change.application),
+        change.action_id.as_deref(),
+        change.acted_at.as_deref(),
+        change.evidence.as_deref(),
         change.requested_at.as_deref(),
     ]
     .map(field)
     .concat();
-    let digest: String = Sha256::digest(row).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = Sha256::digest(row)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(digest, link.digest);
 
-    let edited = export.stdout.replace("\"actor\":\"ficus\"", "\"actor\":\"nobody\"");
+    let edited = export
+        .stdout
+        .replace("\"actor\":\"ficus\"", "\"actor\":\"nobody\"");
     assert_ne!(edited, export.stdout);
     let file = stage.file("edited.ndjson", &edited);
     let (ran, report) = verify(&stage, &token, &["--file", &file]).await;
-    assert_eq!((ran.code, &report["intact"]), (1, &false.into()), "{report}");
+    assert_eq!(
+        (ran.code, &report["intact"]),
+        (1, &false.into()),
+        "{report}"
+    );
 }
 
 #[tokio::test]
 async fn the_audit_refuses_update_delete_and_truncate_in_a_replicas_session_too() {
     let (stage, _) = written().await;
     for table in ["change", "change_item", "link", "confirmation"] {
-        for sql in [format!("delete from ficus.{table}"), format!("truncate ficus.{table} cascade")] {
-            let tried = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("set session_replication_role = replica; {sql}"))).execute(stage.pool()).await;
-            assert!(tried.unwrap_err().to_string().contains("append-only"), "{sql}");
+        for sql in [
+            format!("delete from ficus.{table}"),
+            format!("truncate ficus.{table} cascade"),
+        ] {
+            let tried = sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+                "set session_replication_role = replica; {sql}"
+            )))
+            .execute(stage.pool())
+            .await;
+            assert!(
+                tried.unwrap_err().to_string().contains("append-only"),
+                "{sql}"
+            );
         }
     }
 }
@@ -170,10 +211,17 @@ async fn checked(pool: &sqlx::PgPool) -> audit::Report {
     let items = audit::sealed_items(pool, 0, 1000).await.unwrap();
     for link in audit::links(pool, 0, 1000).await.unwrap() {
         verifier.take(&Entry::Link(link.clone()));
-        for change in changes.iter().filter(|it| link.part == audit::Part::Change && it.revision == link.revision) {
+        for change in changes
+            .iter()
+            .filter(|it| link.part == audit::Part::Change && it.revision == link.revision)
+        {
             verifier.take(&Entry::Change(change.clone()));
         }
-        for item in items.iter().filter(|it| Some(it.place) >= link.first_place && Some(it.place) <= link.last_place && link.part == audit::Part::Items) {
+        for item in items.iter().filter(|it| {
+            Some(it.place) >= link.first_place
+                && Some(it.place) <= link.last_place
+                && link.part == audit::Part::Items
+        }) {
             verifier.take(&Entry::Item(item.clone()));
         }
     }

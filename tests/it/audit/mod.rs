@@ -37,7 +37,9 @@ async fn written() -> (Stage, String) {
 async fn tamper(stage: &Stage, sql: &str) {
     let off = "alter table ficus.change disable trigger all; alter table ficus.change_item disable trigger all;
                alter table ficus.link disable trigger all; alter table ficus.confirmation disable trigger all;";
-    let done = sqlx::raw_sql(AssertSqlSafe(format!("{off} {sql}"))).execute(stage.pool()).await;
+    let done = sqlx::raw_sql(AssertSqlSafe(format!("{off} {sql}")))
+        .execute(stage.pool())
+        .await;
     done.expect(sql);
 }
 
