@@ -20,6 +20,7 @@ fn filled(path: &str) -> String {
         .replace("{capability}", "dashboard")
         .replace("{revision}", "1")
         .replace("{name}", "nobody")
+        .replace("{key}", "dashboard")
 }
 
 /// A body that is JSON and nothing that any route accepts: enough to see whether the door opens.

@@ -5,6 +5,7 @@
 
 pub mod anchor;
 mod form;
+mod report;
 mod verify;
 
 use chrono::{DateTime, Utc};
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
 pub use form::{Entry, Link, Part, SealedChange, SealedItem};
-pub use verify::{Fault, FaultKind, Report, Verifier};
+pub use report::{Fault, FaultKind, Report};
+pub use verify::Verifier;
 
 use super::transaction::within;
 use super::{Error, page};

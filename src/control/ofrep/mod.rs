@@ -6,7 +6,11 @@
 //! A flag is a capability; its value is true where modern answers, so an application whose question fails and that
 //! falls back on false is on legacy, as the proxy would have it. The variant names the side.
 
+mod question;
+mod rate;
+
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -17,24 +21,20 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response, Sse};
 use futures_util::{Stream, stream};
-use moka::sync::Cache;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use super::auth::Tenants;
+use question::{Fault, allowed, question};
+pub(super) use rate::Rates;
+
 use super::events::{Waiting, Woken, last_event};
 use super::extract::{Path, Query};
 use super::{Caller, Problem, State};
 use crate::flags::{Caller as Asker, Reason, Side, Snapshot, decide};
 use crate::ids::{Revision, TenantRef};
 
-/// Evaluations a second of one token on one process, and as many at once.
-const RATE: f64 = 1000.0;
-/// Tokens whose rate is kept.
-const MAX_TOKENS: u64 = 10_000;
 /// How long a question waits for a snapshot that it knows to exist.
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// A reader asks again by itself after so long without an event.
@@ -66,40 +66,6 @@ struct Context {
 pub(super) struct Refetch {
     /// The `etag` of the event that caused this: an answer is never older.
     flag_config_etag: Option<String>,
-}
-
-/// What an evaluation can fail with.
-#[derive(Debug)]
-struct Fault {
-    status: StatusCode,
-    code: &'static str,
-    details: String,
-}
-
-impl Fault {
-    fn bad(code: &'static str, details: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            code,
-            details: details.into(),
-        }
-    }
-
-    fn body(&self, key: Option<&str>) -> Value {
-        let mut body = json!({ "errorCode": self.code, "errorDetails": self.details });
-        if let Some(key) = key {
-            body["key"] = json!(key);
-        }
-        body
-    }
-
-    fn answer(&self, key: Option<&str>) -> Response {
-        match self.status {
-            // The protocol gives these no body.
-            StatusCode::FORBIDDEN => self.status.into_response(),
-            status => (status, [(CACHE_CONTROL, "no-store")], Json(self.body(key))).into_response(),
-        }
-    }
 }
 
 /// One capability.
@@ -275,66 +241,6 @@ fn snapshot(state: &State) -> Result<Arc<Snapshot>, Fault> {
     })
 }
 
-/// Whom the body asks for, and its context.
-fn question(body: &[u8], tenants: &Tenants) -> Result<(TenantRef, Value), Fault> {
-    let body: Value = serde_json::from_slice(body)
-        .map_err(|fault| Fault::bad("PARSE_ERROR", fault.to_string()))?;
-    let context = body
-        .get("context")
-        .filter(|it| it.is_object())
-        .ok_or_else(|| Fault::bad("INVALID_CONTEXT", "expected an object `context`"))?;
-    let key = match context.get("targetingKey") {
-        None | Some(Value::Null) => {
-            return Err(Fault::bad(
-                "TARGETING_KEY_MISSING",
-                "targetingKey names the tenant: its id or its slug",
-            ));
-        }
-        Some(Value::String(key)) if key.is_empty() => {
-            return Err(Fault::bad("TARGETING_KEY_MISSING", "targetingKey is empty"));
-        }
-        Some(Value::String(key)) => key,
-        Some(_) => {
-            return Err(Fault::bad(
-                "INVALID_CONTEXT",
-                "targetingKey must be a string",
-            ));
-        }
-    };
-    let tenant = key.parse().map_err(|_| match tenants {
-        // Whoever may ask for some alone is not told which words could be names.
-        Tenants::These(_) => Fault {
-            status: StatusCode::FORBIDDEN,
-            code: "GENERAL",
-            details: String::new(),
-        },
-        Tenants::All => Fault::bad(
-            "INVALID_CONTEXT",
-            "targetingKey names no tenant: expected an id or a slug",
-        ),
-    })?;
-    Ok((tenant, context.clone()))
-}
-
-/// A token of one tenant learns nothing of another: not even whether it exists.
-fn allowed(snapshot: &Snapshot, tenant: &TenantRef, tenants: &Tenants) -> Result<(), Fault> {
-    let Tenants::These(ids) = tenants else {
-        return Ok(());
-    };
-    let id = match tenant {
-        TenantRef::Id(id) => Some(*id),
-        TenantRef::Slug(_) => snapshot.find(tenant).map(|tenant| tenant.id),
-    };
-    match id.is_some_and(|id| ids.contains(&id)) {
-        true => Ok(()),
-        false => Err(Fault {
-            status: StatusCode::FORBIDDEN,
-            code: "GENERAL",
-            details: String::new(),
-        }),
-    }
-}
-
 fn evaluation(snapshot: &Snapshot, capability: &str, tenant: &TenantRef) -> Value {
     let asker = snapshot.find(tenant).map_or(Asker::Stranger, Asker::Tenant);
     let decision = decide(snapshot, capability, asker);
@@ -379,61 +285,6 @@ fn names(list: &str, etag: &str) -> bool {
         .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag)
 }
 
-/// How much each token has left.
-#[derive(Clone)]
-pub(super) struct Rates(Cache<String, Arc<Mutex<Bucket>>>);
-
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    left: f64,
-    at: Instant,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(MAX_TOKENS)
-                .time_to_idle(Duration::from_secs(60))
-                .build(),
-        )
-    }
-}
-
-impl Rates {
-    /// `None`: go on. Otherwise 429 and when to come again.
-    fn refuse(&self, token: &str, now: Instant) -> Option<Response> {
-        let bucket = self.0.get_with_by_ref(token, || {
-            Arc::new(Mutex::new(Bucket {
-                left: RATE,
-                at: now,
-            }))
-        });
-        let wait = bucket
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(now)?;
-        let mut answer = StatusCode::TOO_MANY_REQUESTS.into_response();
-        answer
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
-        Some(answer)
-    }
-}
-
-impl Bucket {
-    /// `None`: one was taken. Otherwise how long there is none.
-    fn take(&mut self, now: Instant) -> Option<Duration> {
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        (self.left, self.at) = ((self.left + since * RATE).min(RATE), now);
-        if self.left >= 1.0 {
-            self.left -= 1.0;
-            return None;
-        }
-        Some(Duration::from_secs_f64((1.0 - self.left) / RATE))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -457,44 +308,6 @@ mod tests {
         assert_ne!(
             one,
             validator(&json!({ "flags": [1] }), &json!({ "targetingKey": "1" }))
-        );
-    }
-
-    #[test]
-    fn a_token_that_asks_too_often_is_told_when_to_come_again() {
-        let (rates, start) = (Rates::default(), Instant::now());
-        let refused = (0..1001).filter_map(|_| rates.refuse("app", start)).count();
-        assert_eq!(refused, 1);
-        assert_eq!(
-            rates.refuse("app", start).unwrap().headers()[RETRY_AFTER],
-            "1"
-        );
-        assert!(
-            rates.refuse("other", start).is_none(),
-            "each token has a rate of its own"
-        );
-        assert!(
-            rates
-                .refuse("app", start + Duration::from_millis(2))
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn what_a_question_lacks_is_told_in_the_protocols_words() {
-        let code = |body: &str| question(body.as_bytes(), &Tenants::All).unwrap_err().code;
-        assert_eq!(code("{"), "PARSE_ERROR");
-        assert_eq!(code("{}"), "INVALID_CONTEXT");
-        assert_eq!(code(r#"{"context":[]}"#), "INVALID_CONTEXT");
-        assert_eq!(code(r#"{"context":{}}"#), "TARGETING_KEY_MISSING");
-        assert_eq!(
-            code(r#"{"context":{"targetingKey":""}}"#),
-            "TARGETING_KEY_MISSING"
-        );
-        assert_eq!(code(r#"{"context":{"targetingKey":7}}"#), "INVALID_CONTEXT");
-        assert_eq!(
-            code(r#"{"context":{"targetingKey":"A b"}}"#),
-            "INVALID_CONTEXT"
         );
     }
 }
