@@ -24,6 +24,7 @@ pub mod flags;
 pub mod identity;
 pub mod proxy;
 
+pub mod alerts;
 pub mod control;
 pub mod db;
 pub mod rollout;

@@ -4,14 +4,39 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
+use crate::alerts::{self, Senders};
 use crate::config::Config;
+use crate::rollout;
 use crate::rollout::audit::anchor::{self, anchor};
 use crate::rollout::controller::Job;
 
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+
 /// Every job. A new one is a line here.
-pub(super) fn jobs(config: &Config) -> Vec<Job> {
-    vec![anchor_audit(config.audit.clone())]
+pub(super) fn jobs(config: &Config) -> anyhow::Result<Vec<Job>> {
+    let senders = Arc::new(Senders::new(config.alerts.clone())?);
+    Ok(vec![
+        anchor_audit(config.audit.clone()),
+        Job::new("end of freezes", TEN_SECONDS, |pool, _| async move {
+            rollout::clear_ended(&pool).await?;
+            Ok(())
+        }),
+        Job::new("silent proxies", TEN_SECONDS, |pool, _| async move {
+            Ok(alerts::watch::watch_proxies(&pool).await?)
+        }),
+        Job::new("old alerts", HOUR, |pool, _| async move {
+            alerts::forget(&pool).await?;
+            Ok(())
+        }),
+        Job::new("alerts", SECOND, move |pool, now| {
+            let senders = Arc::clone(&senders);
+            async move { alerts::deliver(&pool, &senders, now).await }
+        }),
+    ])
 }
 
 /// Takes the head of the audit's chain out of the database, where it has moved.

@@ -226,7 +226,7 @@ impl Process {
         if roles.contains(&Role::Control) {
             tasks.spawn(tend_database(pool.clone(), seen, stop.clone()));
             let (url, stop) = (config.database.url.clone(), stop.clone());
-            let jobs = jobs(&config);
+            let jobs = jobs(&config)?;
             tasks.spawn(async move { controller::run(pool, url.reveal(), jobs, stop).await });
         }
         tasks.spawn(reload(

@@ -13,10 +13,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Watch, needs_restart};
-use crate::flags::Effect;
 use crate::identity::{Chain, jwt::Keyrings, store};
-use crate::proxy::{edge::Edge, limits::Limiter};
-use crate::rollout::{self, Author, Source as ChangeSource, Terms};
+use crate::proxy::{Capability, edge::Edge, limits::Limiter};
+use crate::rollout::{self, Author, Source as ChangeSource, Terms, Wanted};
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Metrics, SetFilter};
 
@@ -58,7 +57,7 @@ pub(super) async fn reload(
     mut in_force: Config,
     builder: EdgeBuilder,
     edge: Arc<ArcSwap<Edge>>,
-    capabilities: watch::Sender<Wanted>,
+    capabilities: watch::Sender<Vec<Wanted>>,
     set_filter: SetFilter,
     stop: CancellationToken,
 ) {
@@ -112,20 +111,20 @@ pub(super) async fn reload(
 }
 
 /// The configured capabilities, as the database wants to know them.
-pub(super) type Wanted = Vec<(String, Effect)>;
-
-pub(super) fn wanted(config: &Config) -> Wanted {
-    let capabilities = config.proxy.capabilities.iter();
-    capabilities
-        .map(|(name, c)| (name.clone(), c.effect))
-        .collect()
+pub(super) fn wanted(config: &Config) -> Vec<Wanted> {
+    let wanted = |(name, c): (&String, &Capability)| Wanted {
+        name: name.clone(),
+        effect: c.effect,
+        split_by: c.split_by,
+    };
+    config.proxy.capabilities.iter().map(wanted).collect()
 }
 
 /// What the control role does for the database beside serving the API: tells it of the configured capabilities, so
 /// that flags can name them, and forgets processes that have been gone for long. Tries until it is done.
 pub(super) async fn tend_database(
     pool: PgPool,
-    mut wanted: watch::Receiver<Wanted>,
+    mut wanted: watch::Receiver<Vec<Wanted>>,
     stop: CancellationToken,
 ) {
     let terms = Terms::of(Author::new(

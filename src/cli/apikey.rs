@@ -4,14 +4,13 @@
 
 use std::process::ExitCode;
 
-use axum::http::Method;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Client;
-use super::backend::encode;
 use super::exit::Failure;
+use super::issued;
 use super::output::or_dash;
 use crate::control::{Page, parse_reason};
 use crate::ids::TenantRef;
@@ -61,22 +60,11 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
         } => {
             let body =
                 json!({ "name": name, "tenant": tenant, "expires_at": expires, "reason": reason });
-            create(client, &body).await
+            issued::create(client, ROUTE, &body, "key").await
         }
         Command::List => list(client).await,
-        Command::Revoke { name, reason } => revoke(client, &name, &reason).await,
+        Command::Revoke { name, reason } => issued::revoke(client, ROUTE, &name, &reason).await,
     }
-}
-
-async fn create(client: &Client<'_>, body: &Value) -> Result<ExitCode, Failure> {
-    let made: Value = client.backend.call(Method::POST, ROUTE, Some(body)).await?;
-    client.output.data(&made, |made| {
-        format!("{}\n", made["key"].as_str().unwrap_or_default())
-    })?;
-    client
-        .output
-        .say("keep it now: it is shown this once, and stored only as a hash");
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
@@ -103,23 +91,5 @@ async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
             .output
             .table(&titles, &page.items.iter().map(row).collect::<Vec<_>>())
     })?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn revoke(client: &Client<'_>, name: &str, reason: &str) -> Result<ExitCode, Failure> {
-    let (route, body) = (
-        format!("{ROUTE}/{}", encode(name)),
-        json!({ "reason": reason }),
-    );
-    let answer: Value = client
-        .backend
-        .call(Method::DELETE, &route, Some(&body))
-        .await?;
-    client
-        .output
-        .data(&answer, |answer| match answer["changed"].as_u64() {
-            Some(0) => "no change: it was revoked already\n".to_owned(),
-            _ => "revoked\n".to_owned(),
-        })?;
     Ok(ExitCode::SUCCESS)
 }

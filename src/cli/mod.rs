@@ -12,6 +12,8 @@ mod check;
 mod exit;
 mod explain;
 mod flag;
+mod freeze;
+mod issued;
 mod output;
 mod overrides;
 mod rollback;
@@ -126,6 +128,10 @@ enum Command {
     Override(overrides::Command),
     /// Take tenants, a capability or everything back to legacy, confirmed by every proxy
     Rollback(rollback::RollbackArgs),
+    /// Stop writes and sends of a tenant, a capability or everything for a while; reads go on
+    Freeze(freeze::FreezeArgs),
+    /// End a freeze before its time
+    Unfreeze(freeze::UnfreezeArgs),
     /// Who changed what, when and why; and undo
     #[command(subcommand)]
     Audit(audit::Command),
@@ -187,6 +193,8 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
             Command::Capability(command) => capability::run(&client, command).await,
             Command::Override(command) => overrides::run(&client, command).await,
             Command::Rollback(args) => rollback::run(&client, args).await,
+            Command::Freeze(args) => freeze::freeze(&client, args).await,
+            Command::Unfreeze(args) => freeze::unfreeze(&client, args).await,
             Command::Audit(command) => audit::run(&client, command).await,
             Command::Apikey(command) => apikey::run(&client, command).await,
             Command::Token(command) => token::run(&client, command).await,

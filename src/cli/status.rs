@@ -9,10 +9,12 @@ use std::time::Duration;
 use clap::Args;
 
 use super::backend::Backend;
+use super::capability::split;
 use super::exit::Failure;
 use super::output::{Paint, duration, or_dash};
 use super::{Client, Output};
-use crate::control::LocalStatus;
+use crate::control::{LocalStatus, Overview};
+use crate::proxy::upstream::Standing;
 use crate::rollout::{Instance, Status};
 
 /// Between two looks of `--watch`.
@@ -56,11 +58,15 @@ async fn show(client: &Client<'_>, before: &str) -> Result<(), Failure> {
     let output = client.output;
     if let Backend::Local(_) = client.backend {
         let status: LocalStatus = client.backend.get(ROUTE).await?;
-        return output.data(&status, |status| format!("{before}{}", local(status)));
+        return output.data(&status, |status| {
+            let upstreams = upstreams(output, status.upstreams.as_deref());
+            format!("{before}{}{upstreams}", local(status))
+        });
     }
-    let status: Status = client.backend.get(ROUTE).await?;
-    output.data(&status, |status| {
-        format!("{before}{}", page(output, status))
+    let overview: Overview = client.backend.get(ROUTE).await?;
+    output.data(&overview, |overview| {
+        let upstreams = upstreams(output, overview.upstreams.as_deref());
+        format!("{before}{}{upstreams}", page(output, &overview.status))
     })?;
     std::io::stdout().flush().ok();
     Ok(())
@@ -106,6 +112,18 @@ fn page(output: &Output, status: &Status) -> String {
         text += &output.paint(Paint::Bad, &super::output::printable(&line));
         text.push('\n');
     }
+    for freeze in status.freezes.iter().filter(|it| it.seconds_left > 0.0) {
+        let scope = match (freeze.tenant, freeze.capability.as_deref()) {
+            (Some(tenant), _) => format!("tenant {tenant}"),
+            (None, Some(name)) => format!("capability {name}"),
+            (None, None) => "EVERYTHING".to_owned(),
+        };
+        let why = freeze.reason.as_deref().unwrap_or("no reason given");
+        let left = duration(freeze.seconds_left * 1000.0);
+        let line = format!("FROZEN {scope} for {left} more, to read only: {why}");
+        text += &output.paint(Paint::Bad, &super::output::printable(&line));
+        text.push('\n');
+    }
     let capabilities: Vec<_> = status
         .capabilities
         .iter()
@@ -117,6 +135,7 @@ fn page(output: &Output, status: &Status) -> String {
                 it.modern.to_string(),
                 it.shadow.to_string(),
                 it.legacy.to_string(),
+                split(it.split_by.as_deref(), it.split_percent),
                 forced.into(),
             ]
         })
@@ -130,6 +149,7 @@ fn page(output: &Output, status: &Status) -> String {
                 "MODERN",
                 "SHADOW",
                 "LEGACY",
+                "SPLIT",
                 "FORCED"
             ],
             &capabilities
@@ -156,6 +176,39 @@ fn page(output: &Output, status: &Status) -> String {
         )
     );
     text
+}
+
+/// What the proxy that answered sees; another may see it otherwise.
+fn upstreams(output: &Output, upstreams: Option<&[Standing]>) -> String {
+    let Some(upstreams) = upstreams else {
+        return String::new();
+    };
+    let mut rows = Vec::new();
+    for upstream in upstreams {
+        let breaker = or_dash(upstream.breaker.clone());
+        if upstream.addresses.is_empty() {
+            let row = [&*upstream.name, "-", "no address", "-", &*breaker];
+            rows.push(row.map(ToOwned::to_owned).to_vec());
+        }
+        for it in &upstream.addresses {
+            let state = match it.ejected_seconds {
+                Some(seconds) => format!("{}, {} more", it.state, duration(seconds * 1000.0)),
+                None => it.state.clone(),
+            };
+            rows.push(vec![
+                upstream.name.clone(),
+                it.address.clone(),
+                state,
+                it.in_flight.to_string(),
+                breaker.clone(),
+            ]);
+        }
+    }
+    let table = output.table(
+        &["UPSTREAM", "ADDRESS", "STATE", "IN FLIGHT", "BREAKER"],
+        &rows,
+    );
+    format!("\n{table}")
 }
 
 fn instance(status: &Status, it: &Instance) -> Vec<String> {

@@ -4,13 +4,12 @@
 
 use std::process::ExitCode;
 
-use axum::http::Method;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Client;
-use super::backend::encode;
 use super::exit::Failure;
+use super::issued;
 use super::output::or_dash;
 use crate::control::{Page, parse_reason};
 use crate::ids::TenantRef;
@@ -59,22 +58,11 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
             reason,
         } => {
             let body = json!({ "name": name, "role": role, "tenants": tenants, "reason": reason });
-            create(client, &body).await
+            issued::create(client, ROUTE, &body, "token").await
         }
         Command::List => list(client).await,
-        Command::Revoke { name, reason } => revoke(client, &name, &reason).await,
+        Command::Revoke { name, reason } => issued::revoke(client, ROUTE, &name, &reason).await,
     }
-}
-
-async fn create(client: &Client<'_>, body: &Value) -> Result<ExitCode, Failure> {
-    let made: Value = client.backend.call(Method::POST, ROUTE, Some(body)).await?;
-    client.output.data(&made, |made| {
-        format!("{}\n", made["token"].as_str().unwrap_or_default())
-    })?;
-    client
-        .output
-        .say("keep it now: it is shown this once, and stored only as a hash");
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
@@ -102,22 +90,4 @@ async fn list(client: &Client<'_>) -> Result<ExitCode, Failure> {
 fn tenants(token: &Token) -> Option<String> {
     let ids: Vec<String> = token.tenants.iter().map(i64::to_string).collect();
     (!ids.is_empty()).then(|| ids.join(","))
-}
-
-async fn revoke(client: &Client<'_>, name: &str, reason: &str) -> Result<ExitCode, Failure> {
-    let (route, body) = (
-        format!("{ROUTE}/{}", encode(name)),
-        json!({ "reason": reason }),
-    );
-    let answer: Value = client
-        .backend
-        .call(Method::DELETE, &route, Some(&body))
-        .await?;
-    client
-        .output
-        .data(&answer, |answer| match answer["changed"].as_u64() {
-            Some(0) => "no change: it was revoked already\n".to_owned(),
-            _ => "revoked\n".to_owned(),
-        })?;
-    Ok(ExitCode::SUCCESS)
 }

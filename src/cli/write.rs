@@ -231,8 +231,11 @@ fn preview(output: &Output, written: &Written) -> String {
             .get("state")
             .or(row.get("action"))
             .or(row.get("class"))
-            .map_or("-".to_owned(), |word| {
-                word.as_str().unwrap_or_default().to_owned()
+            .or(row.get("until"))
+            .or(row.get("percent"))
+            .map_or("-".to_owned(), |word| match word {
+                Value::String(word) => word.clone(),
+                other => other.to_string(),
             }),
     };
     let rows: Vec<_> = written

@@ -9,7 +9,7 @@ use super::{address, value};
 use crate::identity::Jwt;
 use crate::identity::jwt::claims::Expected;
 use crate::identity::jwt::keys::KeySet;
-use crate::identity::jwt::{Algorithm, KeySource};
+use crate::identity::jwt::{Algorithm, KeySource, Place};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -82,11 +82,12 @@ fn read_key(section: &mut Section<'_, '_>, algorithm: Option<Algorithm>) -> Opti
                 section.fault("key_url", "serves public keys, and HS256 has none: set key");
                 return None;
             }
-            Some(KeySource::Url {
+            Some(KeySource::Url(Place {
                 url,
+                algorithm: algorithm?,
                 ttl: ttl?,
                 timeout: timeout?,
-            })
+            }))
         }
     }
 }

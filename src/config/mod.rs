@@ -4,6 +4,7 @@
 //! `config/default.toml` documents every key.
 
 mod address;
+mod alerts;
 mod check;
 mod fault;
 mod jwt;
@@ -48,6 +49,7 @@ pub struct Config {
     pub flags: crate::flags::Config,
     pub control: crate::control::Config,
     pub audit: crate::rollout::audit::anchor::Config,
+    pub alerts: crate::alerts::Config,
     pub database: crate::db::Config,
     pub dashboard: crate::dashboard::Config,
     pub engine: crate::engine::Config,
@@ -237,6 +239,10 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
     let tenant = tenant::read(root.listed("tenant", ("defaults.tenant", tenant)));
     let control = planes::read_control(root.section("control"));
     let audit = planes::read_audit(root.section("audit"));
+    let link = control
+        .as_ref()
+        .and_then(|control| control.public_url.clone());
+    let alerts = alerts::read(root.section("alerts"), link);
     let database = planes::read_database(root.section("database"));
     let flags = planes::read_flags(root.section("flags"));
     let telemetry = planes::read_telemetry(root.section("telemetry"));
@@ -294,6 +300,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         flags: flags?,
         audit: audit?,
         control: control?,
+        alerts: alerts?,
         database: database?,
         dashboard: dashboard?,
         engine: engine?,

@@ -10,7 +10,7 @@ use super::fault::suggestion;
 use super::section::Section;
 use super::upstream::read_upstream;
 use super::{address, policy, tls, value};
-use crate::flags::{Effect, Side};
+use crate::flags::{Effect, Side, Sticky};
 use crate::proxy::{Capability, Config, Fallback, Limits, Route, RouteTarget, Timeouts};
 
 /// A snapshot packs two bits a capability into one row of a tenant.
@@ -19,10 +19,16 @@ const MOST_CAPABILITIES: usize = 64;
 const MOST_HEADERS: u64 = 256;
 const LARGEST_HEAD: u64 = 1 << 20;
 /// More descriptors than Linux gives a process by any default.
+const MOST_POOLED: u64 = 100_000;
 const MOST_CONNECTIONS: u64 = 1 << 24;
 /// More than any machine has under way.
 pub const MOST_REQUESTS: u64 = 1_000_000;
 const FALLBACKS: [(&str, Fallback); 2] = [("none", Fallback::Nobody), (LEGACY, Fallback::Legacy)];
+const EFFECTS: [(&str, Effect); 3] = [
+    ("read", Effect::Read),
+    ("write", Effect::Write),
+    ("send", Effect::Send),
+];
 /// The upstream that answers whatever no route claims.
 pub const LEGACY: &str = "legacy";
 const MODERN: &str = "modern";
@@ -79,6 +85,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     let trusted_proxies = proxy.list("trusted_proxies", address::network);
     let resolvers = proxy.list("resolvers", address::socket_address);
     let threads = proxy.count("threads", 0..=1024);
+    let pool = proxy.count("pool", 1..=MOST_POOLED);
     let drain = proxy.duration("drain", Duration::ZERO..=HOUR);
     let keep_header_case = proxy.switch("keep_header_case");
     let limits = read_limits(proxy.section("limits"));
@@ -106,6 +113,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
             listen: listen.clone()?,
             trusted_proxies: trusted_proxies?,
             threads: usize::try_from(threads?).ok()?,
+            pool: usize::try_from(pool?).ok()?,
             drain: drain?,
             keep_header_case: keep_header_case?,
             limits: limits?,
@@ -163,6 +171,7 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
     let uri_bytes = section.size("uri_bytes", 16..=LARGEST_HEAD);
     let body_bytes = section.size("body_bytes", 0..=u64::MAX);
     let min_rate = section.size("min_rate", 0..=LARGEST_HEAD);
+    let untaken_bytes = section.size("untaken_bytes", 0..=u64::MAX);
     let connections = section.count("connections", 0..=MOST_CONNECTIONS);
     let connections_per_ip = section.count("connections_per_ip", 0..=MOST_CONNECTIONS);
     let requests = section.count("requests", 0..=MOST_REQUESTS);
@@ -186,6 +195,7 @@ fn read_limits(mut section: Section<'_, '_>) -> Option<Limits> {
         uri_bytes: usize::try_from(uri_bytes?).ok()?,
         body_bytes: body_bytes?,
         min_rate: min_rate?,
+        untaken_bytes: untaken_bytes?,
         connections: usize::try_from(connections?).ok()?,
         connections_per_ip: usize::try_from(connections_per_ip?).ok()?,
         requests: usize::try_from(requests?).ok()?,
@@ -215,12 +225,9 @@ fn read_capability(
     mut section: Section<'_, '_>,
     upstreams: &BTreeSet<String>,
 ) -> Option<Capability> {
-    let effects = [
-        ("read", Effect::Read),
-        ("write", Effect::Write),
-        ("send", Effect::Send),
-    ];
-    let effect = section.word("effect", &effects);
+    let effect = section.word("effect", &EFFECTS);
+    let splits = section.word("by", &[("tenant", false), ("split", true)]);
+    let sticky = section.word("sticky", &Sticky::WORDS);
     let legacy = section.text("legacy", |name| known(name, "upstream", upstreams));
     let modern = section.text("modern", |name| known(name, "upstream", upstreams));
     let fallback = section.word("fallback", &FALLBACKS);
@@ -230,6 +237,7 @@ fn read_capability(
         legacy: legacy?,
         modern: modern?,
         fallback: fallback?,
+        split_by: splits?.then_some(sticky?),
     })
 }
 
@@ -240,6 +248,9 @@ fn read_route(
 ) -> Option<Route> {
     let methods = section.list("methods", value::method);
     let host = section.optional("host", address::host);
+    let effect = section.or("effect", None, |section, key| {
+        section.word(key, &EFFECTS).map(Some)
+    });
     let on_miss = section.word("on_miss", &FALLBACKS);
     if section.is_defaults() {
         policy::read(&mut section);
@@ -255,6 +266,7 @@ fn read_route(
         methods: methods?,
         host: host?,
         target: target?,
+        effect: effect?,
         on_miss: on_miss?,
         policy: policy?,
     })

@@ -15,6 +15,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.proxy.tls.listen != new.proxy.tls.listen,
         ),
         ("proxy.threads", old.proxy.threads != new.proxy.threads),
+        ("proxy.pool", old.proxy.pool != new.proxy.pool),
         ("proxy.drain", old.proxy.drain != new.proxy.drain),
         (
             "proxy.rate_limit",
@@ -27,6 +28,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.control.public_url != new.control.public_url,
         ),
         ("audit", old.audit != new.audit),
+        ("alerts", old.alerts != new.alerts),
         ("database.url", old.database.url != new.database.url),
         (
             "database.legacy_url",
@@ -115,11 +117,13 @@ mod tests {
         let expected = [
             "proxy.listen",
             "proxy.threads",
+            "proxy.pool",
             "proxy.drain",
             "proxy.rate_limit",
             "control.listen",
             "control.socket",
             "control.public_url",
+            "alerts",
             "database.url",
             "database.legacy_url",
             "database.pool",
@@ -153,6 +157,7 @@ mod tests {
         let fixed = new.proxy;
         new.proxy = full.proxy;
         (new.proxy.listen, new.proxy.threads) = (fixed.listen, fixed.threads);
+        new.proxy.pool = fixed.pool;
         (new.proxy.drain, new.proxy.rate_limit) = (fixed.drain, fixed.rate_limit);
         (new.tenant, new.telemetry.log) = (full.tenant, full.telemetry.log);
         let chosen = full.telemetry.traces;

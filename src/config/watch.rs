@@ -4,16 +4,19 @@
 //!
 //! Watched are folders and not files: editors and Kubernetes put a new file or symlink in the old one's place.
 //! They are the folder of the configuration file, the folder to which it leads if it is a symlink, and the folders of
-//! all files that `{ file = "…" }` names. A folder that is taken away and comes back later is not seen to come back.
+//! all files that `{ file = "…" }` names. In them only these files count, and the links that lead to them: whatever else is
+//! written there, such as a log, is no reason to read everything again. A folder that is taken away and comes back later is not seen to come back.
 //! The environment is as it was when the process started.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use notify::event::{AccessKind, AccessMode};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use super::{Config, Faults, Reading, Source};
@@ -30,6 +33,8 @@ pub struct Watch {
     /// Bounded at one: a nudge says "look again", and two say no more than one.
     nudges: mpsc::Receiver<()>,
     watched: BTreeSet<PathBuf>,
+    /// What counts in the watched folders. Read by the watcher's own thread.
+    names: Arc<ArcSwap<BTreeSet<OsString>>>,
     /// What `next` told last; the same again is not told.
     last: Result<Config, Faults>,
     /// A nudge was taken and not yet answered, if the caller has dropped `next` in between.
@@ -40,8 +45,13 @@ impl Watch {
     /// Watches the source from the configuration on that is in force. What changed since that was read is told first.
     pub fn start(source: Source, in_force: Config) -> notify::Result<Self> {
         let (sender, nudges) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.as_ref().map_or(true, |event| is_change(event.kind)) {
+        let names = Arc::new(ArcSwap::from_pointee(BTreeSet::new()));
+        let counted = Arc::clone(&names);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if event
+                .as_ref()
+                .map_or(true, |event| concerns(event, &counted.load()))
+            {
                 // Full means that one is waiting already; closed, that nobody wants to know.
                 let _ = sender.try_send(());
             }
@@ -51,10 +61,12 @@ impl Watch {
             watcher,
             nudges,
             watched: BTreeSet::new(),
+            names,
             last: Ok(in_force),
             is_due: true,
         };
         if let Some(file) = watch.source.file.clone() {
+            watch.names.store(Arc::new(names_of(&file)));
             for folder in folders_of(&file) {
                 watch.watcher.watch(&folder, RecursiveMode::NonRecursive)?;
                 watch.watched.insert(folder);
@@ -98,8 +110,16 @@ impl Watch {
 
     /// Follows what the newest reading has looked into. A folder that was left is watched on: that costs an idle look.
     fn watch_folders(&mut self, reading: &Reading) {
-        let files = self.source.file.iter().chain(&reading.files);
-        let wanted: BTreeSet<PathBuf> = files.flat_map(|file| folders_of(file)).collect();
+        let files = || self.source.file.iter().chain(&reading.files);
+        let before = self.names.load_full();
+        let mut names = BTreeSet::clone(&before);
+        names.extend(files().flat_map(|file| names_of(file)));
+        if names.len() > before.len() {
+            // It may have changed between the reading and now, when nobody minded it.
+            self.is_due = true;
+            self.names.store(Arc::new(names));
+        }
+        let wanted: BTreeSet<PathBuf> = files().flat_map(|file| folders_of(file)).collect();
         for folder in wanted {
             // Again too, where it is watched already: the folder may be a new one of the same name.
             match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
@@ -111,6 +131,44 @@ impl Watch {
             }
         }
     }
+}
+
+/// Whether it is a change of something that is called like a file of the configuration. What names nothing may be anything.
+fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
+    let is_named = |path: &PathBuf| path.file_name().is_none_or(|name| names.contains(name));
+    is_change(event.kind)
+        && (event.paths.is_empty() || event.need_rescan() || event.paths.iter().any(is_named))
+}
+
+/// What the file is called, what the links are called that lead to it, and the folders in which these stand: one that is
+/// taken away tells so by its own name.
+fn names_of(file: &Path) -> BTreeSet<OsString> {
+    let mut names = BTreeSet::new();
+    let mut ways = vec![file.to_owned()];
+    // As many links as the kernel follows.
+    for _ in 0..40 {
+        let Some(way) = ways.pop() else { break };
+        names.extend(way.file_name().map(ToOwned::to_owned));
+        let parts: Vec<Component<'_>> = way.components().collect();
+        for last in 1..=parts.len() {
+            let part: PathBuf = parts[..last].iter().collect();
+            let Ok(to) = std::fs::read_link(&part) else {
+                continue;
+            };
+            names.extend(part.file_name().map(ToOwned::to_owned));
+            let rest: PathBuf = parts[last..].iter().collect();
+            let from = part.parent().unwrap_or(Path::new(""));
+            ways.push(match rest.as_os_str().is_empty() {
+                true => from.join(to),
+                false => from.join(to).join(rest),
+            });
+            break;
+        }
+    }
+    let folders = folders_of(file);
+    let folders = folders.iter().filter_map(|folder| folder.file_name());
+    names.extend(folders.map(ToOwned::to_owned));
+    names
 }
 
 /// Reading a file is an event too, and would make the watch chase itself.
@@ -192,6 +250,50 @@ mod tests {
         assert!(is_change(EventKind::Access(AccessKind::Close(
             AccessMode::Write
         ))));
+    }
+
+    fn written(path: &Path) -> Event {
+        Event::new(EventKind::Access(AccessKind::Close(AccessMode::Write)))
+            .add_path(path.to_owned())
+    }
+
+    #[test]
+    fn what_else_is_written_into_the_folder_is_no_change() {
+        let (folder, file) = folder_with(&valid(1));
+        let names = names_of(&file);
+        assert!(concerns(&written(&file), &names));
+        assert!(concerns(&written(folder.path()), &names));
+        assert!(!concerns(
+            &written(&folder.path().join("ficus.log")),
+            &names
+        ));
+        assert!(!concerns(
+            &written(&folder.path().join("ficus.toml.swp")),
+            &names
+        ));
+        // Renamed into place: one of the two names is enough.
+        let renamed = written(&folder.path().join("draft")).add_path(file);
+        assert!(concerns(&renamed, &names));
+        // The kernel's queue ran over: nobody knows what happened.
+        let lost = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        assert!(concerns(&lost, &names));
+    }
+
+    #[test]
+    fn each_link_on_the_way_to_the_file_counts() {
+        let folder = TempDir::new().expect("scratch folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("..v1")).expect("folder");
+        std::fs::write(at("..v1/real.toml"), "").expect("write");
+        symlink("..v1", at("..data")).expect("link");
+        symlink("..data/real.toml", at("ficus.toml")).expect("link");
+        let names = names_of(&at("ficus.toml"));
+        for name in ["ficus.toml", "..data", "real.toml", "..v1"] {
+            assert!(
+                names.contains(std::ffi::OsStr::new(name)),
+                "{name} in {names:?}"
+            );
+        }
     }
 
     #[tokio::test]

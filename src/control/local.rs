@@ -19,6 +19,7 @@ use crate::flags::Flags;
 use crate::flags::local::LocalScope;
 use crate::ids::Revision;
 use crate::proxy::explain::{ExplainRequest, Explainer, Explanation};
+use crate::proxy::upstream::Standing;
 use crate::rollout::{Proxy, ProxyState, Scope, Source};
 
 /// Who the command line says it is run by; the audit keeps it beside the proxy's own name.
@@ -31,6 +32,9 @@ pub struct LocalStatus {
     pub revision: Revision,
     /// Since the database last said that this is the newest state. `None`: never yet.
     pub age_seconds: Option<f64>,
+    /// `None`: this process is no proxy.
+    #[serde(default)]
+    pub upstreams: Option<Vec<Standing>>,
 }
 
 #[derive(Clone)]
@@ -113,6 +117,7 @@ async fn status(Shared(local): Shared<Local>) -> Json<LocalStatus> {
         ready: local.flags.is_ready(),
         revision: local.flags.revision(),
         age_seconds: local.flags.age().map(|age| age.as_secs_f64()),
+        upstreams: local.explainer.as_ref().map(|it| it.upstreams()),
     })
 }
 

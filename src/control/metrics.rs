@@ -21,9 +21,17 @@ pub(super) async fn show(Shared(state): Shared<State>, headers: HeaderMap) -> im
     let openmetrics = accepts.any(|accept| accept.contains("application/openmetrics-text"));
     let text = state
         .process
-        .map(|process| match openmetrics {
-            true => process.metrics.encode_with_exemplars(process.flags.age()),
-            false => process.metrics.encode(process.flags.age()),
+        .map(|process| {
+            let (metrics, flags) = (&process.metrics, &process.flags);
+            let in_force = flags.load().as_ref().map_or(0, |snapshot| {
+                snapshot.frozen().in_force(flags.server_time()).count()
+            });
+            metrics.freezes.set(in_force as i64);
+            metrics.writes_in_flight.set(flags.writes().count() as i64);
+            match openmetrics {
+                true => metrics.encode_with_exemplars(flags.age()),
+                false => metrics.encode(flags.age()),
+            }
         })
         .unwrap_or_default();
     ([(CONTENT_TYPE, OPENMETRICS)], text)

@@ -16,6 +16,7 @@ mod events;
 mod explain;
 mod extract;
 mod flags;
+mod freezes;
 mod health;
 mod idempotency;
 mod local;
@@ -54,8 +55,10 @@ use crate::telemetry::Metrics;
 pub use auth::Caller;
 pub use endpoint::Endpoint;
 pub use error::{Document, Problem};
+pub use freezes::{FreezeWritten, parse_span};
 pub use local::{LocalStatus, local_router};
 pub use rollback::RollbackScope;
+pub use status::Overview;
 pub use write::{MAX_PATIENCE, Written, parse_patience, parse_reason};
 
 /// What `[control]` says.
@@ -151,7 +154,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .answers::<Value>(),
         read("/api/v1/status", get(status::show))
             .says("The migration at a glance")
-            .answers::<rollout::Status>(),
+            .answers::<Overview>(),
         Endpoint::new(Method::POST, "/api/v1/explain", Some(Role::Viewer), post(explain::explain))
             .says("Which side would answer a request, and why")
             .takes::<ExplainRequest>()
@@ -196,6 +199,25 @@ pub fn endpoints() -> Vec<Endpoint> {
         read("/api/v1/capabilities/{capability}", get(capabilities::show))
             .says("Show a capability")
             .answers::<rollout::Capability>(),
+        write(
+            Method::PUT,
+            "/api/v1/capabilities/{capability}/split",
+            put(capabilities::split),
+        )
+        .says("Move a share of a capability's traffic")
+        .takes::<capabilities::SplitBody>()
+        .answers::<Written>(),
+        read("/api/v1/freezes", get(freezes::list))
+            .says("List freezes")
+            .answers::<Page<rollout::Freeze>>(),
+        write(Method::POST, "/api/v1/freezes", post(freezes::freeze))
+            .says("Freeze the writes of a tenant, a capability or all, for a time")
+            .takes::<freezes::FreezeBody>()
+            .answers::<FreezeWritten>(),
+        write(Method::DELETE, "/api/v1/freezes", delete(freezes::unfreeze))
+            .says("End a freeze")
+            .takes::<freezes::UnfreezeBody>()
+            .answers::<Written>(),
         read("/api/v1/overrides", get(overrides::list))
             .says("List what stands above every flag")
             .answers::<Page<rollout::Override>>(),

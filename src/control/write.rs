@@ -88,6 +88,13 @@ pub(super) struct Checked {
     patience: Duration,
 }
 
+impl Checked {
+    /// How long the caller waits in all.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+}
+
 impl Conditions {
     pub(super) fn check(self, caller: Caller) -> Result<Checked, Problem> {
         let patience = match self.timeout.as_deref() {

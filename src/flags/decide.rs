@@ -1,10 +1,10 @@
-//! Which side answers a request, and why: override, then flag, then legacy.
+//! Which side answers a request, and why: override, then flag, then split, then legacy.
 //!
 //! Pure, and its own file: the proxy, `ficus explain` and the tests ask the same function, so what is
 //! explained is what happens.
 
 use super::model::{Snapshot, Tenant};
-use super::{Side, State};
+use super::{Side, Split, State, Sticky};
 
 /// The answer. `Copy`, and it holds no reference: a request keeps the decision of its admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +38,14 @@ pub enum Reason {
     Flag,
     /// There is no flag: legacy.
     Default,
+    /// There is no flag, and the capability's traffic is split.
+    Split,
+    /// The same, and the request has nothing that the split could keep together.
+    NoSplitKey,
 }
 
 impl Reason {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ColdStart,
         Self::NoRoute,
         Self::Route,
@@ -53,6 +57,8 @@ impl Reason {
         Self::UnknownCapability,
         Self::Flag,
         Self::Default,
+        Self::Split,
+        Self::NoSplitKey,
     ];
 
     /// The word in logs, metrics and `ficus explain`.
@@ -69,6 +75,8 @@ impl Reason {
             Self::UnknownCapability => "unknown-capability",
             Self::Flag => "flag",
             Self::Default => "no-flag",
+            Self::Split => "split",
+            Self::NoSplitKey => "no-split-key",
         }
     }
 }
@@ -83,8 +91,27 @@ pub enum Caller<'a> {
     Tenant(&'a Tenant),
 }
 
-/// Decides for one capability. Overrides are asked first and need no tenant.
+/// What else of a request a split may keep together.
+#[derive(Clone, Copy, Default)]
+pub struct Keys<'a> {
+    /// Whom a proof names.
+    pub user: Option<&'a str>,
+    /// The visitor's own id, from our cookie.
+    pub session: Option<&'a str>,
+}
+
+/// Decides for one capability by what is known of the tenant alone.
 pub fn decide(snapshot: &Snapshot, capability: &str, caller: Caller<'_>) -> Decision {
+    decide_for(snapshot, capability, caller, Keys::default())
+}
+
+/// Decides for one capability. Overrides are asked first and need no tenant.
+pub fn decide_for(
+    snapshot: &Snapshot,
+    capability: &str,
+    caller: Caller<'_>,
+    keys: Keys<'_>,
+) -> Decision {
     let legacy = |reason| Decision {
         side: Side::Legacy,
         reason,
@@ -103,20 +130,41 @@ pub fn decide(snapshot: &Snapshot, capability: &str, caller: Caller<'_>) -> Deci
     if forced.capabilities >> known.ordinal & 1 == 1 {
         return legacy(Reason::Forced);
     }
-    let tenant = match caller {
-        Caller::Nobody => return legacy(Reason::NoTenant),
+    let flag = match caller {
+        // Whom nobody has told us of is in no share either.
         Caller::Stranger => return legacy(Reason::UnknownTenant),
-        Caller::Tenant(tenant) => tenant,
+        Caller::Nobody => None,
+        Caller::Tenant(tenant) => tenant.state(known.ordinal),
     };
-    match tenant.state(known.ordinal) {
-        None => legacy(Reason::Default),
+    match (flag, known.split, caller) {
         // In shadow, legacy answers.
-        Some(State::Legacy | State::Shadow) => legacy(Reason::Flag),
-        Some(State::Modern) => Decision {
+        (Some(State::Legacy | State::Shadow), ..) => legacy(Reason::Flag),
+        (Some(State::Modern), ..) => Decision {
             side: Side::Modern,
             reason: Reason::Flag,
         },
+        (None, Some(split), Caller::Tenant(tenant)) if split.by == Sticky::Tenant => {
+            let mut text = itoa::Buffer::new();
+            by_share(split, capability, Some(text.format(tenant.id.0)))
+        }
+        (None, Some(split), _) if split.by == Sticky::User => {
+            by_share(split, capability, keys.user)
+        }
+        (None, Some(split), _) if split.by == Sticky::Session => {
+            by_share(split, capability, keys.session)
+        }
+        (None, _, Caller::Tenant(_)) => legacy(Reason::Default),
+        (None, ..) => legacy(Reason::NoTenant),
     }
+}
+
+fn by_share(split: Split, capability: &str, key: Option<&str>) -> Decision {
+    let (side, reason) = match key {
+        None => (Side::Legacy, Reason::NoSplitKey),
+        Some(key) if split.takes(capability, key) => (Side::Modern, Reason::Split),
+        Some(_) => (Side::Legacy, Reason::Split),
+    };
+    Decision { side, reason }
 }
 
 #[cfg(test)]
@@ -132,6 +180,7 @@ mod tests {
     const DASHBOARD: Capability = Capability {
         ordinal: 7,
         effect: Effect::Read,
+        split: None,
     };
 
     fn snapshot(state: Option<State>, forced: Forced) -> Snapshot {

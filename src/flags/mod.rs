@@ -3,106 +3,42 @@
 //! [`Flags::load`] is all that the hot path calls: no lock, no database. [`sync`] keeps the snapshot
 //! current, [`disk`] keeps it for a start without PostgreSQL, [`local`] keeps what this proxy alone was told.
 
+pub mod bootstrap;
 pub mod bucket;
 pub mod decide;
 pub mod disk;
+pub mod freeze;
+mod keep;
 pub mod local;
 pub mod model;
+pub mod presence;
+pub mod split;
 pub mod store;
 pub mod sync;
 pub mod table;
+pub mod words;
+pub mod writes;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
 use chrono::Utc;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-pub use decide::{Caller, Decision, Reason, decide};
+pub use decide::{Caller, Decision, Keys, Reason, decide, decide_for};
+pub use freeze::{FreezeScope, Frozen, ServerTime};
 pub use model::Snapshot;
+pub use split::{Split, Sticky};
+pub use words::{Effect, Side, State};
 
 use self::disk::StateDir;
 use self::local::{Action, LocalApplied, LocalError, LocalScope, Pins};
+use self::writes::Writes;
 use crate::ids::Revision;
-
-/// What a capability's requests do to the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Effect {
-    Read,
-    Write,
-    Send,
-}
-
-/// Who answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    Legacy,
-    Modern,
-}
-
-/// The state of a flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    Legacy,
-    /// Legacy answers, modern gets a copy to compare.
-    Shadow,
-    Modern,
-}
-
-impl Effect {
-    pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "read" => Some(Self::Read),
-            "write" => Some(Self::Write),
-            "send" => Some(Self::Send),
-            _ => None,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Send => "send",
-        }
-    }
-}
-
-impl Side {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Legacy => "legacy",
-            Self::Modern => "modern",
-        }
-    }
-}
-
-impl State {
-    pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "legacy" => Some(Self::Legacy),
-            "shadow" => Some(Self::Shadow),
-            "modern" => Some(Self::Modern),
-            _ => None,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Legacy => "legacy",
-            Self::Shadow => "shadow",
-            Self::Modern => "modern",
-        }
-    }
-}
 
 /// What `[flags]` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +78,10 @@ struct Shared {
     /// The revision in force, for whoever waits for it.
     revision: watch::Sender<Revision>,
     started: Instant,
+    /// What the database's clock showed at `started`, in milliseconds since 1970: this machine's until the database has
+    /// been asked. From there on the time that passes is counted, so that a clock that is set moves no freeze's end.
+    server_at_start: AtomicI64,
+    writes: Writes,
     /// Milliseconds after `started` at which the database last confirmed the snapshot, plus one; 0: never.
     confirmed: AtomicU64,
     state: StateDir,
@@ -182,6 +122,8 @@ impl Flags {
             acted: Notify::new(),
             revision: watch::Sender::new(revision),
             started: Instant::now(),
+            server_at_start: AtomicI64::new(Utc::now().timestamp_millis()),
+            writes: Writes::default(),
             confirmed: AtomicU64::new(0),
             state,
             instance: instance.to_owned(),
@@ -230,6 +172,24 @@ impl Flags {
                 .elapsed()
                 .saturating_sub(Duration::from_millis(at)),
         )
+    }
+
+    /// The writes of this process that are under way.
+    pub fn writes(&self) -> &Writes {
+        &self.0.writes
+    }
+
+    /// What the database's clock shows, or a little less: a freeze never ends early by it.
+    pub fn server_time(&self) -> ServerTime {
+        let passed = self.0.started.elapsed().as_millis() as i64;
+        ServerTime(self.0.server_at_start.load(Ordering::Relaxed) + passed)
+    }
+
+    /// Sets the clock by an answer of the database that has just come: `shown` is older than now by the way back.
+    fn set_server_time(&self, shown: ServerTime) {
+        let passed = self.0.started.elapsed().as_millis() as i64;
+        let at_start = shown.0 - passed;
+        self.0.server_at_start.store(at_start, Ordering::Relaxed);
     }
 
     /// Another process goes on with this instance's state folder and its row: this one writes to neither any more.
@@ -376,7 +336,7 @@ fn first_snapshot(
     let Some(path) = bootstrap else {
         return (None, Origin::Nowhere);
     };
-    match disk::load_bootstrap(path) {
+    match bootstrap::load_bootstrap(path) {
         Ok(snapshot) => (Some(snapshot), Origin::Bootstrap),
         Err(e) => {
             tracing::error!(error = %e, file = %path.display(), "the bootstrap file is not taken");

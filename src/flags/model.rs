@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::Caller;
 use super::local::Pins;
+use super::split::Split;
 use super::table::{Row, Table};
-use super::{Effect, State};
+pub use super::words::Class;
+use super::{Effect, Frozen, State};
 use crate::ids::{Revision, TenantId, TenantRef};
 
 /// Capabilities that a tenant's row has room for; the schema's check says the same.
@@ -24,6 +26,7 @@ pub struct Snapshot {
     pub revision: Revision,
     capabilities: Arc<BTreeMap<String, Capability>>,
     forced: Forced,
+    frozen: Arc<Frozen>,
     tenants: Table<Tenant>,
     slugs: Table<Slug>,
     /// What this proxy was told locally and the database does not know yet.
@@ -36,6 +39,8 @@ pub struct Capability {
     /// The place of its bits in a tenant's row, 0 to 63.
     pub ordinal: u8,
     pub effect: Effect,
+    /// `None`: it moves by its tenants' flags alone.
+    pub split: Option<Split>,
 }
 
 /// Where `force-legacy` stands.
@@ -56,17 +61,6 @@ pub struct Tenant {
     pub class: Class,
 }
 
-/// How much a tenant sends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    Internal,
-    #[default]
-    Low,
-    Medium,
-    High,
-}
-
 /// The way from a slug to its tenant. The slug's text stands in the tenant's row.
 #[derive(Clone, Debug)]
 struct Slug {
@@ -81,6 +75,7 @@ pub struct Delta {
     /// Always whole: there are few.
     pub capabilities: BTreeMap<String, Capability>,
     pub forced: Forced,
+    pub frozen: Frozen,
     pub tenants: Vec<(TenantId, Option<TenantFacts>)>,
     pub flags: Vec<(TenantId, u8, Option<State>)>,
 }
@@ -180,6 +175,7 @@ impl Snapshot {
             revision,
             capabilities: Arc::new(capabilities),
             forced,
+            frozen: Arc::default(),
             slugs: Table::build(slugs),
             tenants: Table::build(tenants),
             local: Arc::default(),
@@ -196,6 +192,16 @@ impl Snapshot {
 
     pub fn forced(&self) -> Forced {
         self.forced
+    }
+
+    /// Who may not write now. Nobody, nearly always.
+    pub fn frozen(&self) -> &Frozen {
+        &self.frozen
+    }
+
+    pub(super) fn with_frozen(mut self, frozen: Frozen) -> Self {
+        self.frozen = Arc::new(frozen);
+        self
     }
 
     pub fn tenant_count(&self) -> usize {
@@ -232,6 +238,9 @@ impl Snapshot {
         let mut next = self.clone();
         next.revision = delta.revision;
         next.forced = delta.forced;
+        if *next.frozen != delta.frozen {
+            next.frozen = Arc::new(delta.frozen);
+        }
         if *next.capabilities != delta.capabilities {
             next.capabilities = Arc::new(delta.capabilities);
         }
@@ -285,18 +294,6 @@ impl Snapshot {
         Self {
             local: Arc::new(local),
             ..self.clone()
-        }
-    }
-}
-
-impl Class {
-    pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "internal" => Some(Self::Internal),
-            "low" => Some(Self::Low),
-            "medium" => Some(Self::Medium),
-            "high" => Some(Self::High),
-            _ => None,
         }
     }
 }

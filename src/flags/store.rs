@@ -5,27 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures_util::TryStreamExt;
 use sqlx::{PgPool, Row};
-use uuid::Uuid;
 
 use super::local::{Action, Pinned};
 use super::model::{Capability, Class, Delta, Forced, Snapshot, Tenant, TenantFacts};
-use super::{Effect, State};
+pub use super::presence::Instance;
+use super::{Effect, FreezeScope, Frozen, ServerTime, Split, State, Sticky};
 use crate::ids::{Revision, TenantId};
-
-/// A process as it introduces itself to the fleet.
-#[derive(Clone, Debug)]
-pub struct Instance {
-    pub id: Uuid,
-    pub started: Instant,
-    pub name: String,
-    pub roles: Vec<String>,
-    /// The proxy's listeners, for people.
-    pub listen: Vec<String>,
-}
 
 /// What was read, and how many rows made no sense: each keeps what the snapshot before said of it.
 pub struct Read<T> {
@@ -38,14 +26,19 @@ pub struct Read<T> {
 /// and after a failover that lost the last commits, do not share it. `None`: there has been no change yet.
 pub type Stamp = Option<String>;
 
-/// The newest revision, and when the change `of` was made, if this database has it.
-pub async fn newest_revision(pool: &PgPool, of: Revision) -> sqlx::Result<(Revision, Stamp)> {
-    let sql = "select clock.revision, (select extract(epoch from at)::text from ficus.change where revision = $1) from ficus.clock";
-    sqlx::query_as::<_, (i64, Stamp)>(sql)
+/// The newest revision, when the change `of` was made, if this database has it, and what its clock shows.
+pub async fn newest_revision(
+    pool: &PgPool,
+    of: Revision,
+) -> sqlx::Result<(Revision, Stamp, ServerTime)> {
+    let sql = "select clock.revision, (select extract(epoch from at)::text from ficus.change where revision = $1),
+            floor(extract(epoch from clock_timestamp()) * 1000)::bigint
+        from ficus.clock";
+    sqlx::query_as::<_, (i64, Stamp, i64)>(sql)
         .bind(of.0)
         .fetch_one(pool)
         .await
-        .map(|(newest, stamp)| (Revision(newest), stamp))
+        .map(|(newest, stamp, now)| (Revision(newest), stamp, ServerTime(now)))
 }
 
 /// Everything. Streams, so that a million tenants need no second copy in memory. `old` has the last word on rows
@@ -63,12 +56,11 @@ pub async fn load_all(pool: &PgPool, old: Option<&Snapshot>) -> sqlx::Result<Rea
     let mut rejected = 0;
 
     let mut capabilities = BTreeMap::new();
-    for row in sqlx::query("select name, ordinal, effect from ficus.capability")
-        .fetch_all(&mut *tx)
-        .await?
-    {
+    let sql = "select c.name, c.ordinal, c.effect, c.split_by, (s.percent * 100)::integer
+        from ficus.capability as c left join ficus.split as s on s.capability = c.name";
+    for row in sqlx::query(sql).fetch_all(&mut *tx).await? {
         let name: String = row.get(0);
-        let read = capability(row.get(1), row.get(2));
+        let read = capability(row.get(1), row.get(2), split(row.get(3), row.get(4)));
         rejected += usize::from(read.is_none());
         if let Some(capability) = read.or_else(|| known(old, &name, row.get(1))) {
             capabilities.insert(name, capability);
@@ -85,6 +77,17 @@ pub async fn load_all(pool: &PgPool, old: Option<&Snapshot>) -> sqlx::Result<Rea
             name.as_deref(),
             &action,
         ));
+    }
+
+    let mut frozen = Frozen::default();
+    let freezes = sqlx::query_as::<_, (Option<i64>, Option<String>, i64)>(
+        "select tenant_id, capability, ceil(extract(epoch from until) * 1000)::bigint from ficus.freeze",
+    );
+    for (tenant, capability, until) in freezes.fetch_all(&mut *tx).await? {
+        frozen.set(
+            freeze_scope(tenant, capability.as_deref()),
+            ServerTime(until),
+        );
     }
 
     // Flags come folded into their tenant's row: as text, a character a capability would be shorter to write,
@@ -132,7 +135,8 @@ pub async fn load_all(pool: &PgPool, old: Option<&Snapshot>) -> sqlx::Result<Rea
     }
     tx.rollback().await?;
     Ok(Read {
-        value: Snapshot::build(Revision(revision), capabilities, forced, tenants),
+        value: Snapshot::build(Revision(revision), capabilities, forced, tenants)
+            .with_frozen(frozen),
         rejected,
         stamp,
     })
@@ -144,15 +148,20 @@ pub async fn load_since(pool: &PgPool, old: &Snapshot) -> sqlx::Result<Option<Re
             select distinct entity, tenant_id, capability from ficus.change_item
             where revision > $1 and entity in ('tenant', 'flag')
         )
-        select 'clock' as kind, clock.revision as id, extract(epoch from change.at)::text as name, null::text as word, null::smallint as ordinal, true as present
+        select 'clock' as kind, clock.revision as id, extract(epoch from change.at)::text as name, null::text as word, null::smallint as ordinal, true as present,
+            null::text as split_by, null::integer as percent, null::bigint as until
         from ficus.clock left join ficus.change on change.revision = clock.revision
-        union all select 'capability', null, name, effect, ordinal, true from ficus.capability
-        union all select 'override', null, capability, action, null, true from ficus.override
         union all
-        select 'tenant', i.tenant_id, t.slug, t.class, null, t.id is not null
+        select 'capability', null, c.name, c.effect, c.ordinal, true, c.split_by, (s.percent * 100)::integer, null
+        from ficus.capability as c left join ficus.split as s on s.capability = c.name
+        union all select 'override', null, capability, action, null, true, null, null, null from ficus.override
+        union all
+        select 'freeze', tenant_id, capability, null, null, true, null, null, ceil(extract(epoch from until) * 1000)::bigint from ficus.freeze
+        union all
+        select 'tenant', i.tenant_id, t.slug, t.class, null, t.id is not null, null, null, null
         from touched as i left join ficus.tenant as t on t.id = i.tenant_id where i.entity = 'tenant'
         union all
-        select 'flag', i.tenant_id, i.capability, f.state, c.ordinal, f.tenant_id is not null
+        select 'flag', i.tenant_id, i.capability, f.state, c.ordinal, f.tenant_id is not null, null, null, null
         from touched as i
         left join ficus.flag as f on f.tenant_id = i.tenant_id and f.capability = i.capability
         left join ficus.capability as c on c.name = i.capability
@@ -178,11 +187,17 @@ pub async fn load_since(pool: &PgPool, old: &Snapshot) -> sqlx::Result<Option<Re
                     name.unwrap_or_default(),
                     row.get::<Option<i16>, _>(4).unwrap_or(-1),
                 );
-                let read = word.and_then(|effect| capability(ordinal, effect));
+                let split = split(row.get(6), row.get(7));
+                let read = word.and_then(|effect| capability(ordinal, effect, split));
                 rejected += usize::from(read.is_none());
                 if let Some(capability) = read.or_else(|| known(Some(old), name, ordinal)) {
                     delta.capabilities.insert(name.to_owned(), capability);
                 }
+            }
+            "freeze" => {
+                let until = ServerTime(row.get::<Option<i64>, _>(8).unwrap_or_default());
+                let scope = freeze_scope(row.get(1), name);
+                delta.frozen.set(scope, until);
             }
             "override" => overrides.push((name, word.unwrap_or_default())),
             "tenant" if !present => delta.tenants.push((TenantId(id), None)),
@@ -247,12 +262,30 @@ fn known(old: Option<&Snapshot>, name: &str, ordinal: i16) -> Option<Capability>
         .filter(|known| i16::from(known.ordinal) == ordinal)
 }
 
-fn capability(ordinal: i16, effect: &str) -> Option<Capability> {
+/// `split`: the outer `None` is one that makes no sense.
+fn capability(ordinal: i16, effect: &str, split: Option<Option<Split>>) -> Option<Capability> {
     let ordinal = u8::try_from(ordinal).ok().filter(|o| *o < 64)?;
     Some(Capability {
         ordinal,
         effect: Effect::parse(effect)?,
+        split: split?,
     })
+}
+
+/// Of a capability's two columns. Without a share, or where the configuration splits it no more, there is no split.
+fn split(by: Option<&str>, hundredths: Option<i32>) -> Option<Option<Split>> {
+    let (Some(by), Some(hundredths)) = (by, hundredths) else {
+        return Some(None);
+    };
+    Split::of_hundredths(Sticky::parse(by)?, hundredths).map(Some)
+}
+
+fn freeze_scope(tenant: Option<i64>, capability: Option<&str>) -> FreezeScope {
+    match (tenant, capability) {
+        (Some(id), _) => FreezeScope::Tenant(TenantId(id)),
+        (None, Some(name)) => FreezeScope::Capability(name.to_owned()),
+        (None, None) => FreezeScope::All,
+    }
 }
 
 fn add_override(
@@ -270,61 +303,6 @@ fn add_override(
         _ => return false,
     }
     true
-}
-
-/// Introduces this process, or re-introduces it after a restart.
-pub async fn register(pool: &PgPool, instance: &Instance, applied: Revision) -> sqlx::Result<()> {
-    let sql = "insert into ficus.instance as i (id, name, roles, version, listen, applied_revision, started_at)
-        values ($1, $2, $3, $4, $5, $6, clock_timestamp() - make_interval(secs => $7))
-        on conflict on constraint instance_pkey do update set
-            name = excluded.name, roles = excluded.roles, version = excluded.version, listen = excluded.listen,
-            started_at = excluded.started_at, heartbeat_at = clock_timestamp(), stopped_at = null,
-            applied_revision = excluded.applied_revision,
-            applied_at = case when i.applied_revision = excluded.applied_revision then i.applied_at else clock_timestamp() end";
-    let query = sqlx::query(sql)
-        .bind(instance.id)
-        .bind(&instance.name)
-        .bind(&instance.roles);
-    query
-        .bind(env!("CARGO_PKG_VERSION"))
-        .bind(&instance.listen)
-        .bind(applied.0)
-        .bind(instance.started.elapsed().as_secs_f64())
-        .execute(pool)
-        .await
-        .map(drop)
-}
-
-/// Reports the revision in force. Answers how long its change took to get here, by the database's clock.
-pub async fn acknowledge(pool: &PgPool, id: Uuid, applied: Revision) -> sqlx::Result<Option<f64>> {
-    let sql = "update ficus.instance set applied_revision = $2, applied_at = clock_timestamp(), heartbeat_at = clock_timestamp()
-        where id = $1
-        returning extract(epoch from clock_timestamp() - (select at from ficus.change where revision = $2))::float8";
-    let row: Option<Option<f64>> = sqlx::query_scalar(sql)
-        .bind(id)
-        .bind(applied.0)
-        .fetch_optional(pool)
-        .await?;
-    Ok(row.flatten())
-}
-
-/// False where the row is gone: somebody pruned an instance that was away for long.
-pub async fn heartbeat(pool: &PgPool, id: Uuid) -> sqlx::Result<bool> {
-    let sql = "update ficus.instance set heartbeat_at = clock_timestamp() where id = $1";
-    sqlx::query(sql)
-        .bind(id)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected() == 1)
-}
-
-/// An orderly stop: nobody waits for this instance any more.
-pub async fn mark_stopped(pool: &PgPool, id: Uuid) -> sqlx::Result<()> {
-    sqlx::query("update ficus.instance set stopped_at = clock_timestamp() where id = $1")
-        .bind(id)
-        .execute(pool)
-        .await
-        .map(drop)
 }
 
 /// Tells the database of a local action, once. Answers the revision from which it stands there.

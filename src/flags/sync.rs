@@ -14,7 +14,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::store::{self, Instance, Stamp};
+use super::keep;
+use super::presence::{self, Instance};
+use super::store::{self, Stamp};
+use super::writes::Report;
 use super::{Config, Flags, Snapshot};
 use crate::ids::Revision;
 use crate::telemetry::Metrics;
@@ -29,12 +32,10 @@ const ROW_DEADLINE: Duration = Duration::from_secs(6);
 const LOAD_DEADLINE: Duration = Duration::from_secs(90);
 /// The row in `ficus.instance` says alive this often; after 10 s of silence the fleet calls us dead.
 const BEAT: Duration = Duration::from_secs(2);
+/// While frozen writes are under way, somebody waits for their end: it is told this often.
+const DRAIN: Duration = Duration::from_millis(100);
 /// Between two attempts to reach PostgreSQL.
 const BACKOFF: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_secs(2);
-/// A disk snapshot that could not be written is tried again after this.
-const RETRY_DISK: Duration = Duration::from_secs(10);
-/// The disk writer rests this many times as long as its last write took, so that it costs at most a twentieth.
-const REST: u32 = 20;
 
 /// One proxy's synchronisation. Owns its pool: the admin API's load must not delay a rollback.
 pub struct Sync {
@@ -65,6 +66,8 @@ struct Memory {
     same_history: Option<(Revision, Stamp)>,
     /// The database is older than the snapshot: said once.
     refusing: bool,
+    /// Frozen writes were under way at the last report.
+    draining: bool,
     /// Local actions that the database did not take: each is said once.
     complained: BTreeSet<Uuid>,
 }
@@ -72,7 +75,7 @@ struct Memory {
 impl Sync {
     /// Runs until `stop`. Bound: one listening connection, one query at a time on the pool, and one disk write at a time.
     pub async fn run(mut self, stop: CancellationToken) {
-        let writer = tokio::spawn(write_to_disk(self.flags.clone(), stop.clone()));
+        let writer = tokio::spawn(keep::write_to_disk(self.flags.clone(), stop.clone()));
         let mut wait = BACKOFF.start;
         let mut away = false;
         let mut memory = Memory::default();
@@ -101,7 +104,7 @@ impl Sync {
         }
         // A successor has this instance's row now.
         if !self.flags.has_successor() {
-            let goodbye = store::mark_stopped(&self.pool, self.instance.id);
+            let goodbye = presence::mark_stopped(&self.pool, self.instance.id);
             if !matches!(timeout(Duration::from_secs(1), goodbye).await, Ok(Ok(()))) {
                 tracing::info!(
                     "stopping without telling the database: the fleet will see it in 10 s"
@@ -128,7 +131,7 @@ impl Sync {
         if self.config.notify {
             within(listener.listen(CHANNEL)).await?;
         }
-        let register = || store::register(&self.pool, &self.instance, self.flags.revision());
+        let register = || presence::register(&self.pool, &self.instance, self.flags.revision());
         within(register()).await?;
         self.catch_up(memory).await?;
         self.metrics.database_up.set(1);
@@ -157,10 +160,11 @@ impl Sync {
                 },
                 _ = poll.tick() => self.follow(memory).await?,
                 _ = beat.tick() => {
-                    if !within(store::heartbeat(&self.pool, self.instance.id)).await? {
+                    if !self.report_writes(memory).await? {
                         within(register()).await?;
                     }
                 }
+                () = sleep(DRAIN), if memory.draining => drop(self.report_writes(memory).await?),
                 // A link that swallows packets raises nothing by itself: ask it something.
                 _ = probe.tick() => {
                     let question = sqlx::query("select 1").execute(&mut listener);
@@ -169,6 +173,29 @@ impl Sync {
                 () = self.flags.0.acted.notified() => self.catch_up(memory).await.map(drop)?,
             }
         }
+    }
+
+    /// The sign of life, with what is under way of what is frozen. False: this process has no row.
+    async fn report_writes(&self, memory: &mut Memory) -> Result<bool, Ended> {
+        let report = self.count_writes(memory);
+        within(presence::heartbeat(
+            &self.pool,
+            self.instance.id,
+            report.as_ref(),
+        ))
+        .await
+    }
+
+    /// To be called when the snapshot is in force: what is counted then includes whatever the one before let in.
+    fn count_writes(&self, memory: &mut Memory) -> Option<Report> {
+        let snapshot = self.flags.load_full()?;
+        let now = self.flags.server_time();
+        let report = self
+            .flags
+            .writes()
+            .report(snapshot.frozen(), snapshot.revision, now);
+        memory.draining = report.as_ref().is_some_and(|it| !it.frozen.is_empty());
+        report
     }
 
     /// Catches up while in step with the database: the only time at which propagation is worth measuring.
@@ -200,7 +227,8 @@ impl Sync {
 
     async fn fetch(&self, memory: &mut Memory) -> Result<Option<f64>, Ended> {
         let have = self.flags.revision();
-        let (newest, stamp) = within(store::newest_revision(&self.pool, have)).await?;
+        let (newest, stamp, now) = within(store::newest_revision(&self.pool, have)).await?;
+        self.flags.set_server_time(now);
         if newest < have {
             // When it passes us by one day, its history is still another one.
             memory.same_history = None;
@@ -238,7 +266,14 @@ impl Sync {
                 .as_ref()
                 .map_or(0, |s| s.tenant_count() as i64),
         );
-        within(store::acknowledge(&self.pool, self.instance.id, revision)).await
+        let writes = self.count_writes(memory);
+        within(presence::acknowledge(
+            &self.pool,
+            self.instance.id,
+            revision,
+            writes.as_ref(),
+        ))
+        .await
     }
 
     fn refuse(&self, database: Revision, memory: &mut Memory) -> Option<f64> {
@@ -312,61 +347,4 @@ async fn within<T>(question: impl Future<Output = sqlx::Result<T>>) -> Result<T,
 async fn bounded<T>(question: impl Future<Output = sqlx::Result<T>>) -> Result<T, Ended> {
     let answer = timeout(LOAD_DEADLINE, question).await;
     Ok(answer.map_err(|_| Ended::Silent(LOAD_DEADLINE))??)
-}
-
-/// Keeps the disk snapshot as new as the one in force. Writes that would come too fast are skipped, never the last.
-async fn write_to_disk(flags: Flags, stop: CancellationToken) {
-    let mut changes = flags.watch();
-    // What was read from the disk is there already.
-    let mut due = false;
-    loop {
-        if !due {
-            tokio::select! {
-                _ = changes.changed() => {}
-                () = stop.cancelled() => {
-                    if !changes.has_changed().unwrap_or(false) {
-                        return;
-                    }
-                }
-            }
-            due = true;
-        }
-        changes.mark_unchanged();
-        let begun = Instant::now();
-        let rest = match save(&flags).await {
-            Ok(()) => {
-                due = false;
-                begun.elapsed() * REST
-            }
-            Err(problem) => {
-                tracing::error!(%problem, "the disk snapshot was not written; the one before it stays");
-                if stop.is_cancelled() {
-                    return;
-                }
-                RETRY_DISK
-            }
-        };
-        // What comes meanwhile is written after the rest, or before the end.
-        tokio::select! {
-            () = sleep(rest) => {}
-            () = stop.cancelled() => {}
-        }
-    }
-}
-
-/// A snapshot at revision 0 is a bootstrap file's or an empty database's: nothing that a start would need. After a successor's
-/// it would be an older one.
-async fn save(flags: &Flags) -> Result<(), String> {
-    if flags.has_successor() {
-        return Ok(());
-    }
-    let current = flags.load_full().filter(|s| s.revision > Revision(0));
-    let Some(snapshot) = current else {
-        return Ok(());
-    };
-    let state = flags.0.state.clone();
-    let written = tokio::task::spawn_blocking(move || state.save_snapshot(&snapshot)).await;
-    written
-        .map_err(|e| e.to_string())?
-        .map_err(|e| e.to_string())
 }

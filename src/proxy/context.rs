@@ -12,11 +12,13 @@ use pingora::prelude::*;
 use pingora::proxy::Session;
 
 use super::access_log::{AccessLog, Line};
+use super::door::backlog::Held;
 use super::edge::{Edge, Verdict};
 use super::in_flight::Places;
 use super::limits::rule::Allowance;
 use super::refusal::Refusal;
 use super::upstream::journey::Journey;
+use crate::flags::writes::Write;
 use crate::identity::{Proof, User};
 use crate::telemetry::Metrics;
 use crate::telemetry::traces::Trace;
@@ -51,9 +53,15 @@ pub struct Context {
     pub(super) refused_after: Option<Duration>,
     /// `None`: the request is not recorded.
     pub(super) trace: Option<Box<Trace>>,
+    /// Under way until the request is over. `None`: it reads.
+    pub(super) write: Option<Write>,
+    /// For a browser that a split by session does not know yet.
+    pub(super) cookie: Option<HeaderValue>,
     /// Given back when the request is over, however it ends.
     pub(super) places: Places,
     pub(super) journey: Journey,
+    /// A long answer on a stream of HTTP/2, of which only pingora knows whether it waits.
+    pub(super) held: Option<Held>,
     pub(super) body_bytes: u64,
     /// The bound of `body_bytes`, the route's or everybody's; 0 means none.
     pub(super) body_limit: u64,
@@ -84,8 +92,11 @@ impl Context {
             refusal: None,
             refused_after: None,
             trace: None,
+            write: None,
+            cookie: None,
             places: Places::default(),
             journey: Journey::begin(),
+            held: None,
             body_bytes: 0,
         }
     }

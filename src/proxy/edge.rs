@@ -18,7 +18,7 @@ use super::routes::{BadRoute, RouteSpec, Routes};
 use super::upstream::Upstream;
 use super::upstream::failover::Failure;
 use super::{Config, Fallback, Limits, RouteTarget, Timeouts, tls};
-use crate::flags::{Caller, Decision, Effect, Reason, Side, Snapshot, decide};
+use crate::flags::{Caller, Decision, Effect, Keys, Reason, Side, Snapshot, decide_for};
 use crate::identity::{Chain, Named};
 use crate::telemetry::{CapabilityMetrics, Metrics};
 
@@ -52,6 +52,8 @@ pub struct Leads {
     pub target: Target,
     /// The place of the route's policy. `None`: it asks nothing.
     pub policy: Option<usize>,
+    /// What the route says that its requests do.
+    pub effect: Option<Effect>,
     /// Legacy answers what modern does not know.
     pub on_miss: bool,
 }
@@ -67,7 +69,7 @@ pub enum Target {
 }
 
 pub struct Capability {
-    pub name: String,
+    pub name: Arc<str>,
     pub header: HeaderValue,
     pub metrics: CapabilityMetrics,
     legacy: Option<usize>,
@@ -87,6 +89,8 @@ pub struct Verdict {
     pub decision: Decision,
     /// The place of the upstream. `None`: the configuration has no upstream of that side.
     pub upstream: Option<usize>,
+    /// What the request does, as the route or else the capability says it.
+    pub effect: Option<Effect>,
     /// The route's.
     pub on_miss: bool,
 }
@@ -116,7 +120,7 @@ impl Edge {
             .map(|(i, u)| (u.name.as_str(), i))
             .collect();
         let capability = |name: &str, legacy: &str, modern: &str, effect, falls_back| Capability {
-            name: name.to_owned(),
+            name: Arc::from(name),
             header: HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static(NO_CAPABILITY)),
             metrics: metrics.capability(name),
             legacy: place.get(legacy).copied(),
@@ -141,7 +145,7 @@ impl Edge {
                 .map_or(Target::NoRoute, |place| Target::Upstream(*place)),
             RouteTarget::Capability(name) => capabilities
                 .iter()
-                .position(|c| c.name == *name)
+                .position(|c| *c.name == **name)
                 .map_or(Target::NoRoute, Target::Capability),
         };
         let mut policies = Vec::new();
@@ -158,6 +162,7 @@ impl Edge {
                 target: Leads {
                     target: target(&route.target),
                     policy,
+                    effect: route.effect,
                     on_miss: route.on_miss == Fallback::Legacy,
                 },
             });
@@ -213,6 +218,7 @@ impl Edge {
             .unwrap_or(Leads {
                 target: Target::NoRoute,
                 policy: None,
+                effect: None,
                 on_miss: false,
             })
     }
@@ -225,6 +231,20 @@ impl Edge {
         &self.capabilities[place]
     }
 
+    /// What a request does to the world, as the route or else its capability says. `None`: nobody says.
+    pub fn effect(&self, leads: Leads) -> Option<Effect> {
+        let of_capability = self.of(leads).and_then(|capability| capability.effect);
+        leads.effect.or(of_capability)
+    }
+
+    /// The capability that a route leads to.
+    pub fn of(&self, leads: Leads) -> Option<&Capability> {
+        match leads.target {
+            Target::Capability(place) => Some(self.capability(place)),
+            _ => None,
+        }
+    }
+
     /// Whether finding the tenant can change where a request goes, or whether it may go there.
     pub fn needs_tenant(&self, leads: Leads) -> bool {
         let policy = leads.policy.map(|place| self.policy(place));
@@ -234,15 +254,22 @@ impl Edge {
     }
 
     /// The whole decision for a request. `snapshot` is `None` only where a cold start may serve from legacy.
-    pub fn decide(&self, leads: Leads, snapshot: Option<&Snapshot>, caller: Caller<'_>) -> Verdict {
+    pub fn decide(
+        &self,
+        leads: Leads,
+        snapshot: Option<&Snapshot>,
+        caller: Caller<'_>,
+        keys: Keys<'_>,
+    ) -> Verdict {
         let Leads {
             target, on_miss, ..
         } = leads;
+        let effect = self.effect(leads);
         let nobody = self.capabilities.len() - 1;
         let (capability, decision) = match (target, snapshot) {
             (Target::Capability(place), Some(snapshot)) => (
                 place,
-                decide(snapshot, &self.capabilities[place].name, caller),
+                decide_for(snapshot, &self.capabilities[place].name, caller, keys),
             ),
             (Target::Capability(place), None) => (
                 place,
@@ -265,6 +292,7 @@ impl Edge {
                     capability: nobody,
                     decision: Decision { side, reason },
                     upstream: Some(place),
+                    effect,
                     on_miss,
                 };
             }
@@ -280,6 +308,7 @@ impl Edge {
             capability,
             decision,
             upstream: self.capabilities[capability].upstream(decision.side),
+            effect,
             on_miss,
         }
     }

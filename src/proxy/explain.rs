@@ -10,11 +10,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 
 use super::edge::{Edge, Leads, Target, caller};
+use super::explain_hold::Held;
+use super::hold;
+use super::intent::is_write;
 use super::policy::auth::{Auth, is_one_tenant};
 use super::refusal::Refusal;
 use super::routes::normal_path;
-use crate::flags::{Caller, Flags, Reason, Snapshot};
-use crate::identity::{Facts, Identity, Named, Proof, Strength, Unresolved, normalise_host};
+use super::upstream::Standing;
+use super::visitor;
+use crate::flags::{Caller, Flags, Keys, Reason, Snapshot};
+use crate::identity::{Facts, Identity, Named, Proof, Strength, Unresolved, User, normalise_host};
 
 /// A request as an operator describes it.
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
@@ -43,7 +48,8 @@ pub struct Explanation {
 
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ExplainStep {
-    /// `route`, `policy`, `tenant`, `auth`, `local`, `override`, `flag`, `default`.
+    /// `route`, `policy`, `tenant`, `auth`, `freeze`, `local`, `override`, `flag`,
+    /// `split`, `default`.
     pub step: String,
     pub outcome: String,
     /// True for the step that decided.
@@ -57,6 +63,12 @@ pub struct Explainer {
 }
 
 impl Explainer {
+    /// What the proxy knows of its upstreams now.
+    pub fn upstreams(&self) -> Vec<Standing> {
+        let edge = self.edge.load();
+        edge.upstreams.iter().map(|u| u.standing()).collect()
+    }
+
     /// Decides as the proxy would for a trusted peer, since whoever asks may name any tenant. The error says what
     /// is wrong with the question.
     pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation, String> {
@@ -85,7 +97,10 @@ impl Explainer {
             sni: None,
             peer_trusted: true,
         };
-        let identity = if edge.needs_tenant(leads) {
+        let of_capability = edge.of(leads).and_then(|it| it.effect);
+        let writes = is_write(&method, &headers, facts.target, leads.effect, of_capability);
+        let looks = edge.needs_tenant(leads) || writes && hold::asks_tenant(&self.flags);
+        let identity = if looks {
             Some(edge.chain.resolve(&facts).await)
         } else {
             None
@@ -96,7 +111,14 @@ impl Explainer {
             return Err("this process has no snapshot yet, so the proxy answers 503".to_owned());
         };
         let caller = caller(snapshot, identity.as_ref().and_then(|i| i.tenant.as_ref()));
-        let verdict = edge.decide(leads, Some(snapshot), caller);
+        let keys = Keys {
+            user: identity
+                .as_ref()
+                .and_then(|i| i.user.as_deref())
+                .map(User::id),
+            session: visitor::named(&headers),
+        };
+        let verdict = edge.decide(leads, Some(snapshot), caller, keys);
         let auth = policy.map(|place| &edge.policy(place).auth);
         let judged = match (auth, &identity) {
             (Some(auth), Some(identity)) => auth.judge(identity, || {
@@ -134,13 +156,35 @@ impl Explainer {
                 steps,
             });
         }
+        let held = Held {
+            snapshot,
+            capability: edge.of(leads).map(|it| &*it.name),
+            caller,
+            keys,
+            now: self.flags.server_time(),
+        };
+        if let Some((outcome, decided)) = held.freeze(writes) {
+            steps.push(step("freeze", outcome, decided));
+            if decided {
+                return Ok(Explanation {
+                    side: "none".to_owned(),
+                    upstream: "none".to_owned(),
+                    reason: Refusal::Frozen.as_str().to_owned(),
+                    revision: snapshot.revision.0,
+                    steps,
+                });
+            }
+        }
         if let Target::Capability(place) = target {
-            steps.extend(flag_steps(
-                snapshot,
-                &edge.capability(place).name,
-                caller,
-                reason,
-            ));
+            let name = &edge.capability(place).name;
+            steps.extend(flag_steps(snapshot, name, caller, reason));
+            if let Some(outcome) = held.split() {
+                let decided = matches!(reason, Reason::Split | Reason::NoSplitKey);
+                steps.push(step("split", outcome, decided));
+            }
+            if matches!(reason, Reason::Default) {
+                steps.push(step("default", "legacy".to_owned(), true));
+            }
         }
         Ok(Explanation {
             side: verdict.decision.side.as_str().to_owned(),
@@ -303,11 +347,6 @@ fn flag_steps(
                     "flag",
                     format!("no row for ({}, {capability})", tenant.id),
                     false,
-                ));
-                steps.push(step(
-                    "default",
-                    "legacy".to_owned(),
-                    reason == Reason::Default,
                 ));
             }
         }

@@ -17,6 +17,9 @@ pub trait Fields {
     /// In the place of every field of this name.
     fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()>;
 
+    /// Beside the fields of this name.
+    fn add(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()>;
+
     fn remove(&mut self, name: &HeaderName);
 }
 
@@ -30,38 +33,40 @@ impl Fields for HeaderMap {
         Ok(())
     }
 
+    fn add(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
+        self.append(name, value);
+        Ok(())
+    }
+
     fn remove(&mut self, name: &HeaderName) {
         HeaderMap::remove(self, name);
     }
 }
 
-impl Fields for RequestHeader {
-    fn map(&self) -> &HeaderMap {
-        &self.headers
-    }
+/// pingora's two heads have the same methods, and no trait for them.
+macro_rules! fields_of {
+    ($($head:ty)*) => {$(
+        impl Fields for $head {
+            fn map(&self) -> &HeaderMap {
+                &self.headers
+            }
 
-    fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
-        self.insert_header(name.as_str(), value)
-    }
+            fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
+                self.insert_header(name.as_str(), value)
+            }
 
-    fn remove(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
+            fn add(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
+                self.append_header(name.as_str(), value).map(drop)
+            }
+
+            fn remove(&mut self, name: &HeaderName) {
+                self.remove_header(name);
+            }
+        }
+    )*};
 }
 
-impl Fields for ResponseHeader {
-    fn map(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    fn put(&mut self, name: &'static HeaderName, value: HeaderValue) -> Result<()> {
-        self.insert_header(name.as_str(), value)
-    }
-
-    fn remove(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
-}
+fields_of! { RequestHeader ResponseHeader }
 
 /// Changes a request's fields. `more`: how many are put in at most.
 pub fn change_request(

@@ -3,7 +3,7 @@
 //! Its own file, so that the order is seen on one page; what each phase does stands in the file that it calls.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -20,12 +20,14 @@ use super::Limits;
 use super::access_log::AccessLog;
 use super::conform::{conform, is_last};
 use super::context::Context;
+use super::door::backlog::Backlog;
 use super::door::connection::Connection;
-use super::door::http2::drop_empty_end;
+use super::door::http2::{allow_answer, drop_empty_end};
 use super::edge::{Edge, caller};
 use super::fields::change_response;
 use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_ids, is_request_id};
+use super::hold;
 use super::limits::client::Known;
 use super::policy::apply::{
     admit, answer_preflight, check_length, check_origin, dress as dress_answer, find_route, take,
@@ -34,14 +36,15 @@ use super::policy::apply::{
 use super::refusal::{Refusal, answered, refuse};
 use super::trace;
 use super::upstream::journey::{Body, X_FICUS_MISS};
-use crate::flags::{Caller, Flags};
-use crate::identity::{Facts, Resolution, Unresolved, normalise_host};
+use crate::flags::{Caller, Flags, Keys};
+use crate::identity::{Facts, Resolution, Unresolved, User, normalise_host};
 use crate::telemetry::Metrics;
 use crate::telemetry::traces::Tracer;
 
 // Statics and not constants: see `forward`.
 static X_FICUS_SERVED_BY: HeaderName = HeaderName::from_static("x-ficus-served-by");
 static X_FICUS_DECISION: HeaderName = HeaderName::from_static("x-ficus-decision");
+static SET_COOKIE: HeaderName = header::SET_COOKIE;
 static X_FICUS_DEBUG: HeaderName = HeaderName::from_static("x-ficus-debug");
 
 /// What pingora drives. Every worker has one, all share what it holds, so nothing in it changes but through `edge` and
@@ -153,7 +156,9 @@ impl Gateway {
         }
         let asked = trace::mark(self.tracer.as_ref());
         let mut followed = false;
-        let identity = if edge.needs_tenant(leads) {
+        let writes = hold::writes(&edge, leads, head, &path);
+        let looks = edge.needs_tenant(leads) || writes && hold::asks_tenant(&self.flags);
+        let identity = if looks {
             let identity = match edge.chain.resolve_now(&facts) {
                 Resolution::Done(identity) => identity,
                 Resolution::NeedsLookup(pending) => edge.chain.finish(pending, &facts).await,
@@ -172,6 +177,7 @@ impl Gateway {
             Box::pin(take_for(&self.flags, &head.headers, ctx, identity.as_ref())).await?;
         }
         let named = identity.as_ref().and_then(|i| i.tenant.as_ref());
+        let write = writes.then(|| hold::begin(&self.flags, &edge, leads, head, ctx));
         // Taken after the wait, and held until the decision is made: this is the request's one snapshot.
         let snapshot = self.flags.load();
         let verdict = match snapshot.as_deref() {
@@ -185,9 +191,22 @@ impl Gateway {
                         .as_ref()
                         .is_some_and(|t| t.follows(tenant.id.0, tenant.slug.as_deref()));
                 }
-                edge.decide(leads, Some(snapshot), caller)
+                if let Some(write) = write {
+                    let of = (&*edge, leads);
+                    hold::hold(&self.flags, snapshot, of, ctx, write, looks)?;
+                }
+                let visitor = hold::visitor_of(snapshot, &edge, leads, head);
+                let keys = Keys {
+                    user: ctx.user.as_deref().map(User::id),
+                    session: visitor.as_ref().map(|it| it.id.as_str()),
+                };
+                let verdict = edge.decide(leads, Some(snapshot), caller, keys);
+                ctx.cookie = visitor.and_then(|it| hold::cookie_for(&it, session, ctx.trusted));
+                verdict
             }
-            None if self.flags.may_start_cold() => edge.decide(leads, None, Caller::Nobody),
+            None if self.flags.may_start_cold() => {
+                edge.decide(leads, None, Caller::Nobody, Keys::default())
+            }
             None => return Err(Refusal::NotReady),
         };
         drop(snapshot);
@@ -199,7 +218,7 @@ impl Gateway {
         if let Some(tracer) = &self.tracer {
             ctx.trace = trace::begin(tracer, &head.headers, ctx, followed);
             if let Some(trace) = &mut ctx.trace {
-                trace.identity = asked.zip(found).filter(|_| edge.needs_tenant(leads));
+                trace.identity = asked.zip(found).filter(|_| looks);
                 trace.decided = Some(Instant::now());
             }
         }
@@ -319,6 +338,7 @@ impl ProxyHttp for Gateway {
             Ok(false) => Ok(false),
             Ok(true) => {
                 ctx.preflight = true;
+                self.metrics.preflights.inc();
                 answer_preflight(session, ctx).await.map(|()| true)
             }
             Err(refusal) => self.refuse(session, ctx, refusal).await.map(|()| true),
@@ -404,13 +424,17 @@ impl ProxyHttp for Gateway {
             ctx.journey
                 .answered(&ctx.edge, verdict, body, status, says_miss)?;
         }
-        change_response(response, ctx.edge.keep_header_case, 4, |fields| {
+        let cookie = ctx.cookie.take().filter(|_| !interim);
+        change_response(response, ctx.edge.keep_header_case, 5, |fields| {
             // An old client reads chunks as the body itself. Without them the end of the connection ends the answer.
             if session.req_header().version == Version::HTTP_10 {
                 fields.remove(&header::TRANSFER_ENCODING);
             }
             fields.remove(&X_FICUS_DECISION);
             fields.remove(&X_FICUS_MISS);
+            if let Some(cookie) = cookie {
+                fields.add(&SET_COOKIE, cookie)?;
+            }
             if let Some(verdict) = ctx.verdict {
                 let side = ctx.journey.side(&verdict).as_str();
                 fields.put(&X_FICUS_SERVED_BY, HeaderValue::from_static(side))?;
@@ -424,6 +448,23 @@ impl ProxyHttp for Gateway {
             true => Ok(()),
             false => dress_answer(response, &session.req_header().headers, ctx),
         }
+    }
+
+    /// Of HTTP/1 the door sees whether the client takes its answer.
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if session.is_http2() && !end {
+            let backlog = Backlog::new(self.metrics.slow_readers.clone());
+            let (time, held) = allow_answer(&ctx.edge, &backlog);
+            session.set_write_timeout(Some(time));
+            ctx.held.get_or_insert(held);
+        }
+        Ok(None)
     }
 
     async fn connected_to_upstream(

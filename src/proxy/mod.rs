@@ -9,11 +9,14 @@ pub mod cors;
 pub mod door;
 pub mod edge;
 pub mod explain;
+mod explain_hold;
 mod fields;
 mod forward;
 pub mod gateway;
 pub mod headers;
+mod hold;
 pub mod in_flight;
+pub mod intent;
 pub mod limits;
 pub mod policy;
 pub mod refusal;
@@ -22,6 +25,7 @@ pub mod tls;
 mod trace;
 mod tunnel;
 pub mod upstream;
+mod visitor;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,7 +33,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::flags::{Effect, Side};
+use crate::flags::{Effect, Side, Sticky};
 
 /// What `[proxy]`, `[upstream.*]`, `[capability.*]` and `[[route]]` say, checked: every upstream that is named exists.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +43,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Worker threads; 0 takes one a core.
     pub threads: usize,
+    /// Idle connections to upstreams that each of them keeps.
+    pub pool: usize,
     /// How long a stopping proxy waits for requests in flight.
     pub drain: Duration,
     /// Field names leave as they were spelt, and not in lower case.
@@ -66,6 +72,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Bytes a second that a client must send or take while it is waited for; 0 means no bound.
     pub min_rate: u64,
+    /// Bytes of answers that may be held for clients that do not take them; 0 means no bound.
+    pub untaken_bytes: u64,
     /// Connections, of everybody and of one address; 0 means no bound.
     pub connections: usize,
     pub connections_per_ip: usize,
@@ -99,6 +107,8 @@ pub struct Capability {
     pub modern: String,
     /// Who answers when modern fails, where that can do no harm.
     pub fallback: Fallback,
+    /// What its split keeps together. `None`: it moves by tenant.
+    pub split_by: Option<Sticky>,
 }
 
 /// Who answers in modern's place.
@@ -117,6 +127,8 @@ pub struct Route {
     /// Lower-case, without port. `None`: every host.
     pub host: Option<String>,
     pub target: RouteTarget,
+    /// What its requests do to the world, whatever their method. `None`: as the capability and the method say.
+    pub effect: Option<Effect>,
     /// Who answers what modern says that it does not know.
     pub on_miss: Fallback,
     pub policy: policy::RoutePolicy,

@@ -49,11 +49,13 @@ pub enum Refusal {
     CodingRefused,
     VersionRefused,
     Crowded,
+    /// A write, and writing is frozen.
+    Frozen,
 }
 
 impl Refusal {
     /// In the order of their declaration: `ALL[r as usize]` is `r`.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::BadHost,
         Self::UriTooLong,
         Self::HeadTooLarge,
@@ -82,6 +84,7 @@ impl Refusal {
         Self::CodingRefused,
         Self::VersionRefused,
         Self::Crowded,
+        Self::Frozen,
     ];
 
     /// Causes to answers, in one place. `None`: the client is gone, nobody is there to be told.
@@ -128,6 +131,7 @@ impl Refusal {
             Self::NotReady
             | Self::Unjudged
             | Self::Crowded
+            | Self::Frozen
             | Self::NoUpstream
             | Self::BreakerOpen
             | Self::UpstreamBusy
@@ -169,6 +173,7 @@ impl Refusal {
             Self::CodingRefused => "transfer-coding-unknown",
             Self::VersionRefused => "version-refused",
             Self::Crowded => "too-many-connections",
+            Self::Frozen => "frozen",
         }
     }
 
@@ -202,6 +207,7 @@ impl Refusal {
             Self::CodingRefused => "The request's transfer coding is not spoken here",
             Self::VersionRefused => "This version of HTTP is not spoken here",
             Self::Crowded => "There are too many connections at the moment",
+            Self::Frozen => "Nothing can be changed for the moment",
         }
     }
 
@@ -216,6 +222,7 @@ impl Refusal {
                 | Self::OtherTenant
                 | Self::Unjudged
                 | Self::RateLimited
+                | Self::Frozen
         )
     }
 
@@ -233,7 +240,7 @@ impl Refusal {
         match self {
             Self::NotReady | Self::Unjudged => Some(2),
             Self::NoUpstream => Some(30),
-            Self::BreakerOpen => {
+            Self::BreakerOpen | Self::Frozen => {
                 Some(known.unwrap_or_default().as_millis().div_ceil(1000).max(1) as u64)
             }
             Self::UpstreamBusy | Self::TenantBusy | Self::Overloaded => Some(1),
@@ -313,11 +320,9 @@ fn wants_page(accept: &str) -> bool {
 
 pub(super) fn problem(refusal: Refusal, request_id: &str) -> String {
     // Every part is ours or checked, so nothing needs escaping.
+    let (code, title, status) = (refusal.as_str(), refusal.title(), refusal.status());
     format!(
-        "{{\"type\":\"urn:ficus:problem:{}\",\"title\":\"{}\",\"status\":{},\"request_id\":\"{request_id}\"}}\n",
-        refusal.as_str(),
-        refusal.title(),
-        refusal.status(),
+        "{{\"type\":\"urn:ficus:problem:{code}\",\"title\":\"{title}\",\"status\":{status},\"code\":\"{code}\",\"request_id\":\"{request_id}\"}}\n"
     )
 }
 

@@ -91,6 +91,7 @@ pub fn finish(
             || ctx.refusal.map_or("none", Refusal::as_str),
             |v| v.decision.reason.as_str(),
         ),
+        fallback: ctx.journey.fallback(),
         revision: ctx.revision,
         trace: *trace,
     }));

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
-use super::transaction::{Write, within};
-use super::{Author, Error, Terms, tenant};
+use super::transaction::within;
+use super::{Author, Error, issued, tenant};
 use crate::ids::{TenantId, TenantRef};
 use crate::secret;
 
@@ -43,9 +43,7 @@ pub async fn create_api_key(
     .bind(of.id.0)
     .bind(digest.as_slice())
     .bind(expires_at);
-    let mut write = Write::begin(pool, &Terms::of(author.clone())).await?;
-    let made = write.execute(insert).await?;
-    write.finish(made).await?;
+    issued::write(pool, author, insert).await?;
     Ok(text)
 }
 
@@ -59,17 +57,9 @@ pub async fn list_api_keys(pool: &PgPool) -> Result<Vec<ApiKey>, Error> {
 
 /// Revokes a key. Answers false when it was revoked already.
 pub async fn revoke_api_key(pool: &PgPool, author: &Author, name: &str) -> Result<bool, Error> {
-    let revoke = sqlx::query("update ficus.api_key set revoked_at = clock_timestamp() where name = $1 and revoked_at is null")
-        .bind(name);
-    let mut write = Write::begin(pool, &Terms::of(author.clone())).await?;
-    let revoked = write.execute(revoke).await?;
-    write.finish(revoked).await?;
-    if revoked > 0 {
-        return Ok(true);
-    }
-    let known = sqlx::query("select from ficus.api_key where name = $1").bind(name);
-    match within(known.fetch_optional(pool)).await? {
-        Some(_) => Ok(false),
-        None => Err(Error::UnknownApiKey(name.to_owned())),
-    }
+    let revoke = "update ficus.api_key set revoked_at = clock_timestamp() where name = $1 and revoked_at is null";
+    let known = "select from ficus.api_key where name = $1";
+    issued::revoke(pool, author, name, revoke, known)
+        .await?
+        .ok_or_else(|| Error::UnknownApiKey(name.to_owned()))
 }

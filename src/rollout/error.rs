@@ -94,6 +94,7 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(e) if e.code().is_some_and(|c| c.starts_with("23")) => {
                 Self::Invalid(match e.constraint() {
                     Some("tenant_slug_key") => "the slug belongs to another tenant".to_owned(),
+                    Some("split_capability_splits") => format!("{}: say by = \"split\" in its section of the configuration", e.message()),
                     Some("token_pkey") => "a token of this name exists, revoked or not: choose another name".to_owned(),
                     Some("change_people_say_why") => "a write needs a reason: it stands in the audit".to_owned(),
                     Some("token_name_form") => {

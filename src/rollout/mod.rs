@@ -13,12 +13,15 @@ mod confirm;
 pub mod controller;
 mod error;
 mod flags;
+mod freezes;
 pub mod guard;
 mod history;
 mod idempotency;
 mod instances;
+mod issued;
 mod overrides;
 mod roll_back;
+mod splits;
 mod status;
 mod tenants;
 mod tokens;
@@ -29,10 +32,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use api_keys::{ApiKey, create_api_key, list_api_keys, revoke_api_key};
-pub use capabilities::{Capability, capabilities, capability, register_capabilities};
+pub use capabilities::{Capability, Wanted, capabilities, capability, register_capabilities};
 pub use confirm::{Confirmation, Proxy, ProxyState, confirm};
 pub use error::{Blocker, Error};
 pub use flags::{Flag, FlagFilter, flag, flags, set_flag};
+pub use freezes::{
+    Drain, Freeze, FreezeTarget, LONGEST_FREEZE, OnProxy, clear_ended, drain, freeze, freezes,
+    unfreeze,
+};
 pub use history::{
     ChangeDetail, ChangeItem, ChangeRow, Confirmed, FlagChange, change, changes, changes_after,
     flag_history, newest,
@@ -41,6 +48,7 @@ pub use idempotency::{Kept, RequestKey, keep_answer, kept};
 pub use instances::{Instance, instances, prune_instances};
 pub use overrides::{Override, clear_override, overrides, set_override};
 pub use roll_back::{Scope, roll_back};
+pub use splits::set_split;
 pub use status::{CapabilityStatus, Status, status};
 pub use tenants::{
     Class, NewTenant, Tenant, TenantPatch, TenantRowFault, check_rows, import_tenants, set_tenant,

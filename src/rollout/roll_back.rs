@@ -31,7 +31,10 @@ pub async fn roll_back(pool: &PgPool, terms: &Terms, scope: &Scope) -> Result<Ch
     let update = sqlx::query(
         "update ficus.flag set state = 'legacy' where tenant_id = any ($1) and state <> 'legacy'",
     )
-    .bind(ids);
-    let changed = write.execute(update).await?;
-    write.finish(changed).await
+    .bind(&ids);
+    let moved = write.execute(update).await?;
+    // Whom a split has on modern has no flag to set.
+    let pin = sqlx::query_scalar("select ficus.pin_to_legacy($1, null)").bind(&ids);
+    let pinned: i64 = pin.fetch_one(write.connection()).await?;
+    write.finish(moved + pinned.unsigned_abs()).await
 }

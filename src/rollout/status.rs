@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
 use super::transaction::within;
-use super::{Error, Instance, Override, instances, overrides};
+use super::{Error, Freeze, Instance, Override, freezes, instances, overrides};
 use crate::ids::Revision;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -16,6 +16,8 @@ pub struct Status {
     pub tenants: i64,
     pub capabilities: Vec<CapabilityStatus>,
     pub overrides: Vec<Override>,
+    /// Who may not write now.
+    pub freezes: Vec<Freeze>,
     pub instances: Vec<Instance>,
 }
 
@@ -30,6 +32,10 @@ pub struct CapabilityStatus {
     pub legacy: i64,
     /// Forced to legacy, by its own override or by the one of all.
     pub forced_legacy: bool,
+    /// What its split keeps together. `None`: it moves by tenant.
+    pub split_by: Option<String>,
+    /// The share that modern serves of what no flag decides, 0 to 100.
+    pub split_percent: Option<f64>,
 }
 
 pub async fn status(pool: &PgPool) -> Result<Status, Error> {
@@ -37,11 +43,11 @@ pub async fn status(pool: &PgPool) -> Result<Status, Error> {
         sqlx::query_as("select revision, (select count(*) from ficus.tenant) from ficus.clock");
     let (revision, tenants): (i64, i64) = within(head.fetch_one(pool)).await?;
     let capabilities = sqlx::query_as(
-        "select c.name, c.effect, coalesce(n.modern, 0) as modern, coalesce(n.shadow, 0) as shadow,
+        "select c.name, c.effect, c.split_by, s.percent::float8 as split_percent, coalesce(n.modern, 0) as modern, coalesce(n.shadow, 0) as shadow,
                 $1 - coalesce(n.modern, 0) - coalesce(n.shadow, 0) as legacy,
                 exists (select from ficus.override as o where o.action = 'force-legacy'
                         and (o.capability is null or o.capability = c.name)) as forced_legacy
-         from ficus.capability as c left join (
+         from ficus.capability as c left join ficus.split as s on s.capability = c.name left join (
              select capability, count(*) filter (where state = 'modern') as modern, count(*) filter (where state = 'shadow') as shadow
              from ficus.flag where state <> 'legacy' group by capability
          ) as n on n.capability = c.name
@@ -53,6 +59,7 @@ pub async fn status(pool: &PgPool) -> Result<Status, Error> {
         tenants,
         capabilities: within(capabilities.fetch_all(pool)).await?,
         overrides: overrides(pool).await?,
+        freezes: freezes(pool).await?,
         instances: instances(pool).await?,
     })
 }

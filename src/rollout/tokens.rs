@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use subtle::ConstantTimeEq;
 
-use super::transaction::{Write, within};
-use super::{Author, Error, Terms};
+use super::transaction::within;
+use super::{Author, Error, issued};
 use crate::ids::{TenantId, TenantRef};
 use crate::secret;
 
@@ -141,9 +141,7 @@ async fn insert_token(
     .bind(role.as_str())
     .bind(digest.as_slice())
     .bind(tenants);
-    let mut write = Write::begin(pool, &Terms::of(author.clone())).await?;
-    let made = write.execute(insert).await?;
-    write.finish(made).await?;
+    issued::write(pool, author, insert).await?;
     Ok(text)
 }
 
@@ -157,19 +155,11 @@ pub async fn list_tokens(pool: &PgPool) -> Result<Vec<Token>, Error> {
 
 /// Revokes a token. Answers false when it was revoked already.
 pub async fn revoke_token(pool: &PgPool, author: &Author, name: &str) -> Result<bool, Error> {
-    let revoke = sqlx::query("update ficus.token set revoked_at = clock_timestamp() where name = $1 and revoked_at is null")
-        .bind(name);
-    let mut write = Write::begin(pool, &Terms::of(author.clone())).await?;
-    let revoked = write.execute(revoke).await?;
-    write.finish(revoked).await?;
-    if revoked > 0 {
-        return Ok(true);
-    }
-    let known = sqlx::query("select from ficus.token where name = $1").bind(name);
-    match within(known.fetch_optional(pool)).await? {
-        Some(_) => Ok(false),
-        None => Err(Error::UnknownToken(name.to_owned())),
-    }
+    let revoke = "update ficus.token set revoked_at = clock_timestamp() where name = $1 and revoked_at is null";
+    let known = "select from ficus.token where name = $1";
+    issued::revoke(pool, author, name, revoke, known)
+        .await?
+        .ok_or_else(|| Error::UnknownToken(name.to_owned()))
 }
 
 /// The digest of a text that can be a token: right prefix, length and checksum.

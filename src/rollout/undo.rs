@@ -125,11 +125,15 @@ async fn restore(connection: &mut PgConnection, entity: &str) -> Result<Restore,
         "ficus.change_item as i cross join lateral jsonb_populate_record(null::{table}, coalesce(i.after, i.before)) as k
          left join {table} as t on {same_key}"
     );
-    // By containment: a column that was added since does not make a row another one.
+    // As rows, not as texts: a column that was added since, or another time zone, does not make a row another one.
     let is = |which: &str| {
         format!(
-            "case when i.{which} is null then t.revision is null else coalesce(to_jsonb(t) @> i.{which}, false) end"
+            "case when i.{which} is null then t.revision is null else coalesce(to_jsonb(jsonb_populate_record(t, i.{which})) = to_jsonb(t), false) end"
         )
+    };
+    let alive = match entity {
+        "freeze" => " and w.until > clock_timestamp()",
+        _ => "",
     };
     let of = format!("i.revision = $1 and i.entity = '{entity}'");
     Ok(Restore {
@@ -140,7 +144,7 @@ async fn restore(connection: &mut PgConnection, entity: &str) -> Result<Restore,
         ),
         put_back: format!(
             "insert into {table} ({}) select {} from {items} cross join lateral jsonb_populate_record(t, i.before) as w
-             where {of} and i.before is not null and not {} on conflict ({keys}) {set}",
+             where {of} and i.before is not null and not {}{alive} on conflict ({keys}) {set}",
             names(columns.iter(), ""),
             names(columns.iter(), "w."),
             is("before")

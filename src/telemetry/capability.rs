@@ -26,7 +26,7 @@ pub struct CapabilityMetrics {
     pub(super) legacy: SideMetrics,
     pub(super) modern: SideMetrics,
     pub(super) decided_legacy: [Counter; Reason::ALL.len()],
-    pub(super) decided_modern: [Counter; 2],
+    pub(super) decided_modern: [Counter; 3],
 }
 
 pub(super) struct SideMetrics {
@@ -67,7 +67,14 @@ impl CapabilityMetrics {
     pub fn count_decision(&self, side: Side, reason: Reason) {
         match side {
             Side::Legacy => self.decided_legacy[reason as usize].inc(),
-            Side::Modern => self.decided_modern[usize::from(reason == Reason::Route)].inc(),
+            Side::Modern => {
+                let place = match reason {
+                    Reason::Route => 1,
+                    Reason::Split => 2,
+                    _ => 0,
+                };
+                self.decided_modern[place].inc()
+            }
         };
     }
 }

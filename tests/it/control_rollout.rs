@@ -400,9 +400,14 @@ async fn an_import_that_takes_anothers_slug_changes_nothing() {
 #[tokio::test]
 async fn capabilities_are_registered_once_and_their_effect_follows_the_configuration() {
     let stage = Stage::new().await;
+    let wanted = |name: &str, effect| rollout::Wanted {
+        name: name.to_owned(),
+        effect,
+        split_by: None,
+    };
     let wanted = [
-        ("dashboard".to_owned(), Effect::Write),
-        ("billing".to_owned(), Effect::Read),
+        wanted("dashboard", Effect::Write),
+        wanted("billing", Effect::Read),
     ];
     assert_eq!(
         rollout::register_capabilities(stage.pool(), &terms(), &wanted)

@@ -9,9 +9,11 @@
     reason = "a test says what it expects by failing on it, its helpers included"
 )]
 
+mod alerts;
 mod api_keys;
 mod architecture;
 mod audit;
+mod check;
 mod cli;
 mod control_api;
 mod control_rollout;

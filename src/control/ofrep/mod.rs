@@ -257,6 +257,7 @@ fn evaluation(snapshot: &Snapshot, capability: &str, tenant: &TenantRef) -> Valu
 fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Flag => "TARGETING_MATCH",
+        Reason::Split => "SPLIT",
         Reason::UnknownTenant | Reason::UnknownCapability | Reason::ColdStart => "UNKNOWN",
         Reason::Local | Reason::ForcedAll | Reason::Forced => "DISABLED",
         _ => "STATIC",

@@ -28,8 +28,8 @@ use claims::{Expected, Verified};
 use jws::{TOKEN_LIMIT, Unverified};
 pub use key::Algorithm;
 use keys::KeySet;
-pub use remote::Keyrings;
-use remote::{Fetched, Fetching, Place, Remote};
+use remote::{Fetched, Fetching, Remote};
+pub use remote::{Keyrings, Place};
 
 /// A token is remembered no longer than this, whenever it ends.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -50,12 +50,8 @@ pub struct Jwt {
 pub enum KeySource {
     /// A secret for HS256, else PEM.
     Inline(Secret),
-    /// A JWK Set or PEM, asked for again after `ttl`.
-    Url {
-        url: String,
-        ttl: Duration,
-        timeout: Duration,
-    },
+    /// A JWK Set or PEM.
+    Url(Place),
 }
 
 /// Verifies tokens, and remembers those that held.
@@ -93,14 +89,8 @@ impl Tokens {
                 let key = KeySet::of_text(jwt.algorithm, text.reveal());
                 Keys::Fixed(key.map_err(|problem| format!("key {problem}"))?)
             }
-            KeySource::Url { url, ttl, timeout } => {
-                let place = Place {
-                    url: url.clone(),
-                    algorithm: jwt.algorithm,
-                    ttl: *ttl,
-                    timeout: *timeout,
-                };
-                let remote = keyrings.open(&place, runtime);
+            KeySource::Url(place) => {
+                let remote = keyrings.open(place, runtime);
                 Keys::Fetched(remote.map_err(|error| format!("{error:#}"))?)
             }
         };

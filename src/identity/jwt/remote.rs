@@ -79,16 +79,7 @@ impl Fetching {
 impl Remote {
     /// Starts the task that fetches, on `runtime`.
     fn start(place: Place, runtime: &Handle) -> anyhow::Result<Self> {
-        // The process installs one when it begins; whoever uses the library alone has not.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("ficus/", env!("CARGO_PKG_VERSION")))
-            // Whom to believe was configured; nobody else is.
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(place.timeout)
-            .pool_max_idle_per_host(0)
-            .build()
-            .context("key_url")?;
+        let client = client(&place)?;
         let shared = Arc::new(Shared {
             place,
             keys: ArcSwapOption::empty(),
@@ -161,7 +152,7 @@ impl Shared {
         let mut is_failing = false;
         loop {
             self.is_fetching.store(true, Ordering::Release);
-            let fetched = self.fetch(client).await;
+            let fetched = fetch(client, &self.place).await;
             let url = &self.place.url;
             let pause = match fetched {
                 Ok(keys) => {
@@ -193,26 +184,6 @@ impl Shared {
         }
     }
 
-    async fn fetch(&self, client: &reqwest::Client) -> anyhow::Result<KeySet> {
-        let mut answer = client.get(&self.place.url).send().await?;
-        anyhow::ensure!(
-            answer.status() == reqwest::StatusCode::OK,
-            "the answer's status is {}",
-            answer.status().as_u16()
-        );
-        let mut document = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            document.extend_from_slice(&chunk);
-            anyhow::ensure!(
-                document.len() <= DOCUMENT_LIMIT,
-                "the answer is larger than {DOCUMENT_LIMIT} bytes"
-            );
-        }
-        let document = String::from_utf8(document).context("the answer is no text")?;
-        KeySet::of_document(self.place.algorithm, &document)
-            .map_err(|problem| anyhow::anyhow!("the answer {problem}"))
-    }
-
     /// Puts keys in use. Those that are in use already keep their generation, and what was verified with them stands.
     fn keep(&self, keys: KeySet) {
         let known = self.keys.load();
@@ -228,6 +199,46 @@ impl Shared {
         self.generation.store(generation, Ordering::Release);
         tracing::info!(url = self.place.url, "the keys of tokens are new");
     }
+}
+
+impl Place {
+    /// Fetches the keys once, as a running process would: before a deployment.
+    pub async fn try_once(&self) -> anyhow::Result<KeySet> {
+        fetch(&client(self)?, self).await
+    }
+}
+
+fn client(place: &Place) -> anyhow::Result<reqwest::Client> {
+    // The process installs one when it begins; whoever uses the library alone has not.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("ficus/", env!("CARGO_PKG_VERSION")))
+        // Whom to believe was configured; nobody else is.
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(place.timeout)
+        .pool_max_idle_per_host(0)
+        .build()
+        .context("key_url")
+}
+
+async fn fetch(client: &reqwest::Client, place: &Place) -> anyhow::Result<KeySet> {
+    let mut answer = client.get(&place.url).send().await?;
+    anyhow::ensure!(
+        answer.status() == reqwest::StatusCode::OK,
+        "the answer's status is {}",
+        answer.status().as_u16()
+    );
+    let mut document = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        document.extend_from_slice(&chunk);
+        anyhow::ensure!(
+            document.len() <= DOCUMENT_LIMIT,
+            "the answer is larger than {DOCUMENT_LIMIT} bytes"
+        );
+    }
+    let document = String::from_utf8(document).context("the answer is no text")?;
+    KeySet::of_document(place.algorithm, &document)
+        .map_err(|problem| anyhow::anyhow!("the answer {problem}"))
 }
 
 fn millis(duration: Duration) -> u64 {

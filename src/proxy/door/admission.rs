@@ -108,6 +108,7 @@ mod tests {
             uri_bytes: 1,
             body_bytes: 0,
             min_rate: 0,
+            untaken_bytes: 0,
             connections,
             connections_per_ip,
             requests: 0,

@@ -3,20 +3,26 @@
 //! Its own file, because each line here stands for a limit that HTTP/1 has elsewhere, or for a fault of pingora 0.9 that is kept
 //! from upstreams.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Version, header};
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::H2Options;
 
+use super::backlog::{Backlog, Held, patience};
 use crate::proxy::edge::Edge;
 
 /// Requests at once on a connection: what browsers use, and Envoy's advice for the edge.
 const STREAMS: u32 = 100;
 /// What a client may send of one body, and of all, before it is asked for more: as much as is held for it at most.
-const STREAM_WINDOW: u32 = 64 * 1024;
+pub const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What is held of an answer that the client does not take.
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// For a piece of an answer at least: some 64 KiB, which is over 100 kbit/s.
+const PIECE: Duration = Duration::from_secs(5);
 
 /// For the connections of one worker, from the configuration at its start.
 pub fn http2_options(edge: &Edge) -> (HttpServerOptions, H2Options) {
@@ -34,6 +40,16 @@ pub fn http2_options(edge: &Edge) -> (HttpServerOptions, H2Options) {
                 .unwrap_or(u32::MAX),
         );
     (server, options)
+}
+
+/// A piece of a long answer: how long the client may take for it, and its place among those who are waited for. Every stream
+/// with a long answer is counted as one that waits.
+pub fn allow_answer(edge: &Edge, backlog: &Backlog) -> (Duration, Held) {
+    let held = backlog.hold();
+    let (longest, budget) = (edge.timeouts.write, edge.limits.untaken_bytes);
+    let time = patience(longest, backlog.bytes(), budget);
+    // A piece is taken as a whole, or too slowly.
+    (time.max(PIECE.min(longest)), held)
 }
 
 /// The end of a body that comes as an empty frame: pingora would write the last chunk twice, and the second would be

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 
+use super::backlog::Backlog;
 use super::flaw::Flaw;
 use super::sample::Sample;
 use crate::proxy::edge::Edge;
@@ -17,6 +18,7 @@ use crate::telemetry::Metrics;
 
 pub struct Keeper {
     pub edge: Arc<ArcSwap<Edge>>,
+    pub backlog: Backlog,
     flaws: [Counter; Flaw::ALL.len()],
     refused: [Counter; Refusal::ALL.len()],
     samples: [Sample; Flaw::ALL.len()],
@@ -32,6 +34,7 @@ impl Keeper {
     pub fn new(edge: Arc<ArcSwap<Edge>>, metrics: &Metrics) -> Self {
         Self {
             edge,
+            backlog: Backlog::new(metrics.slow_readers.clone()),
             flaws: Flaw::ALL.map(|flaw| metrics.door_refused(flaw.as_str())),
             refused: Refusal::ALL.map(|refusal| metrics.refused(refusal.as_str())),
             samples: Flaw::ALL.map(|_| Sample::default()),

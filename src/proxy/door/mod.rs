@@ -7,13 +7,15 @@
 
 mod admission;
 mod alarm;
-mod body;
+pub mod backlog;
+pub mod body;
 pub mod connection;
 mod conversation;
 mod farewell;
 mod field;
-mod flaw;
-mod head;
+pub mod flaw;
+mod frames;
+pub mod head;
 pub mod http2;
 mod inbound;
 mod keeper;
@@ -22,6 +24,7 @@ mod outbound;
 mod pace;
 mod sample;
 mod stream;
+mod streams;
 mod transport;
 mod worker;
 
@@ -48,6 +51,7 @@ use worker::{Hands, Worker};
 pub struct Door {
     listeners: Vec<Listener>,
     threads: usize,
+    pool: usize,
     gateway: Gateway,
 }
 
@@ -78,6 +82,7 @@ impl Door {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 threads => threads,
             },
+            pool: config.pool,
             gateway,
         })
     }
@@ -95,7 +100,7 @@ impl Door {
     /// Serves until `stop`; then takes what has already connected, and returns when the last connection is done with its
     /// request. A tunnel may last for as long as it likes: who cannot wait drops the thread that is in here. Blocks.
     pub fn run(self, stop: CancellationToken) -> io::Result<()> {
-        let conf = Arc::new(pingora_conf());
+        let conf = Arc::new(pingora_conf(self.pool));
         let metrics = self.gateway.metrics();
         let keeper = Arc::new(Keeper::new(self.gateway.edge(), metrics));
         let admission = Arc::new(Admission::new(metrics.connections.clone()));
@@ -134,12 +139,11 @@ impl Door {
 }
 
 /// What pingora reads of it in a proxy without a server.
-fn pingora_conf() -> ServerConf {
+fn pingora_conf(pool: usize) -> ServerConf {
     ServerConf {
         // Of each of ours: it shares nothing.
         threads: 1,
-        // Idle connections kept a worker thread; below the peak, connections are closed and opened again.
-        upstream_keepalive_pool_size: 1024,
+        upstream_keepalive_pool_size: pool,
         // How often is decided by `failover`; this is only where pingora would stop by itself.
         max_retries: super::upstream::MOST_ATTEMPTS,
         ..ServerConf::default()

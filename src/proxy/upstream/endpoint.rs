@@ -64,7 +64,12 @@ impl Endpoint {
         options.read_timeout = Some(settings.read_timeout);
         options.write_timeout = Some(settings.write_timeout);
         options.idle_timeout = Some(settings.idle_timeout);
-        options.tcp_keepalive = Some(keepalive());
+        options.tcp_keepalive = Some(TcpKeepalive {
+            // What is sent and not acknowledged for so long, on a connection whose other end is gone without a word, has not
+            // arrived: the kernel says so before the read would time out, and the request may be tried elsewhere.
+            user_timeout: settings.write_timeout,
+            ..keepalive()
+        });
         if origin.tls {
             tls.dress(&mut peer, &settings.tls);
         }

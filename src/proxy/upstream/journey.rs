@@ -247,7 +247,7 @@ impl Journey {
             stage: self.stage,
             idempotent: body.idempotent,
             body_kept: body.kept,
-            effect: capability.effect,
+            effect: verdict.effect,
             reused: self.reused,
             attempts_left: asked.map_or(0, |u| u.config.attempts.saturating_sub(self.tries)),
             other_address: asked.is_some_and(|u| u.has_other(failing)),

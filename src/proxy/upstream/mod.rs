@@ -14,6 +14,7 @@ pub mod journey;
 mod leg;
 pub mod outlier;
 mod settings;
+mod standing;
 pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +36,7 @@ use crate::telemetry::{Metrics, UpstreamMetrics};
 pub use endpoint::{Endpoint, keepalive};
 pub use leg::{Failed, Leg, Seat, Taken};
 pub use settings::{Client, Health, Origin, Settings, Tls};
+pub use standing::Standing;
 
 /// pingora's own bound of attempts at a request; [`failover`] stops long before: five with each side at most.
 pub const MOST_ATTEMPTS: usize = 12;

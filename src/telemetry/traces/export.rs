@@ -2,14 +2,10 @@
 //!
 //! Its own file, because a collector may be slow, away or wrong, and none of it may reach a request or hold up a stop.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::Context;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
-use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig};
+use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter as _;
 use prometheus_client::metrics::counter::Counter;
@@ -17,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, Protocol, Record, spans};
+use super::{Config, Record, collector, spans};
 use crate::telemetry::Metrics;
 
 /// Requests in one batch, of some six spans each.
@@ -45,38 +41,7 @@ impl Exporter {
         waiting: mpsc::Receiver<Box<Record>>,
         metrics: &Metrics,
     ) -> anyhow::Result<Self> {
-        let headers = read_headers(config.headers.reveal());
-        let headers =
-            headers.map_err(|problem| anyhow::anyhow!("telemetry.traces.headers: {problem}"))?;
-        let collector = match config.protocol {
-            Protocol::Grpc => {
-                let collector = SpanExporter::builder()
-                    .with_tonic()
-                    .with_endpoint(endpoint)
-                    .with_timeout(config.timeout)
-                    .with_metadata(MetadataMap::from_headers(headers));
-                match endpoint.starts_with("https:") {
-                    true => collector.with_tls_config(ClientTlsConfig::new().with_enabled_roots()),
-                    false => collector,
-                }
-                .build()
-            }
-            Protocol::Http => {
-                let headers: HashMap<String, String> = headers
-                    .iter()
-                    .filter_map(|(name, value)| {
-                        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-                    })
-                    .collect();
-                SpanExporter::builder()
-                    .with_http()
-                    .with_endpoint(traces_url(endpoint))
-                    .with_timeout(config.timeout)
-                    .with_headers(headers)
-                    .build()
-            }
-        };
-        let mut collector = collector.context("telemetry.traces: preparing the exporter")?;
+        let mut collector = collector::open(config, endpoint)?;
         let resource = Resource::builder_empty()
             .with_service_name(config.service_name.clone())
             .with_attribute(opentelemetry::KeyValue::new(
@@ -165,15 +130,6 @@ impl Exporter {
     }
 }
 
-/// OTLP over HTTP has a path of its own, which nobody should have to remember.
-fn traces_url(endpoint: &str) -> String {
-    let path = endpoint.parse::<http::Uri>();
-    match path.is_ok_and(|uri| uri.path().len() > 1) {
-        true => endpoint.to_owned(),
-        false => format!("{}/v1/traces", endpoint.trim_end_matches('/')),
-    }
-}
-
 /// `name: value`, a line each.
 pub fn read_headers(text: &str) -> Result<HeaderMap, String> {
     let expected = || "expected \"name: value\", a line for each header".to_owned();
@@ -191,17 +147,6 @@ pub fn read_headers(text: &str) -> Result<HeaderMap, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_without_a_path_gets_the_one_of_otlp() {
-        for (given, expected) in [
-            ("http://a:4318", "http://a:4318/v1/traces"),
-            ("http://a:4318/", "http://a:4318/v1/traces"),
-            ("https://a/otlp/v1/traces", "https://a/otlp/v1/traces"),
-        ] {
-            assert_eq!(traces_url(given), expected);
-        }
-    }
 
     #[test]
     fn headers_are_lines_and_values_may_hold_anything_but_line_ends() {

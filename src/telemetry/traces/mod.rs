@@ -1,8 +1,10 @@
 //! Traces: which requests are recorded, what is kept of them, and how their spans reach a collector.
 //!
 //! Its own folder, because a request only leaves timestamps behind; that those become OpenTelemetry's spans concerns
-//! nobody outside. [`sample`] chooses, [`record`] is what a request leaves, [`spans`] makes spans of it, [`export`] sends.
+//! nobody outside. [`sample`] chooses, [`record`] is what a request leaves, [`spans`] makes spans of it, [`export`] sends them
+//! to a [`collector`].
 
+mod collector;
 pub mod export;
 mod record;
 mod sample;
@@ -76,6 +78,15 @@ pub struct Tracer {
 impl Tracer {
     /// The two ends: the second is to be run as a task. `None`: switched off.
     pub fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<(Self, Exporter)>> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let ignored = collector::ignored(names);
+        if !ignored.is_empty() {
+            let variables = ignored.join(" ");
+            tracing::warn!(
+                variables,
+                "not asked: [telemetry.traces] says which spans go where"
+            );
+        }
         let Some(endpoint) = &config.endpoint else {
             return Ok(None);
         };
@@ -138,6 +149,7 @@ mod tests {
             capability: "none".to_owned(),
             side: None,
             reason: "none",
+            fallback: None,
             revision: 0,
         })
     }

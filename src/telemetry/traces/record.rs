@@ -62,6 +62,8 @@ pub struct Record {
     pub capability: String,
     pub side: Option<&'static str>,
     pub reason: &'static str,
+    /// Why legacy answered in modern's place; `side` is legacy then.
+    pub fallback: Option<&'static str>,
     pub revision: i64,
 }
 

@@ -139,6 +139,7 @@ impl Maker<'_> {
             record.tenant.map(|_| record.identity.into()),
         );
         add("ficus.side", record.side.map(Into::into));
+        add("ficus.fallback", record.fallback.map(Into::into));
         let upstream = trace
             .attempts
             .last()
@@ -250,6 +251,7 @@ mod tests {
             capability: "dashboard".to_owned(),
             side: Some("legacy"),
             reason: "flag",
+            fallback: None,
             revision: 5,
         }
     }

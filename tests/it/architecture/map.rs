@@ -5,7 +5,7 @@
 /// Each module of `lib.rs` and what it may import of the crate.
 /// `engine` and `dashboard` know nothing of the migration: when it is over, the rest is deleted and they stay.
 /// `proxy` knows nothing of the database: what it needs to know comes through `flags` and `identity`.
-pub const IMPORTS: [(&str, &[&str]); 18] = [
+pub const IMPORTS: [(&str, &[&str]); 19] = [
     ("ids", &[]),
     ("secret", &[]),
     // telemetry: the label of a side.
@@ -27,6 +27,8 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
         "control",
         &["flags", "ids", "proxy", "rollout", "telemetry"],
     ),
+    // Whoever finds something wrong raises it, in the transaction that acts on it.
+    ("alerts", &["secret"]),
     ("modern", &["ids"]),
     ("dashboard", &["ids", "modern"]),
     ("engine", &["ids", "modern"]),
@@ -34,6 +36,7 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     (
         "config",
         &[
+            "alerts",
             "control",
             "dashboard",
             "db",
@@ -52,6 +55,7 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     (
         "app",
         &[
+            "alerts",
             "config",
             "control",
             "dashboard",
@@ -71,7 +75,7 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
     (
         "cli",
         &[
-            "app", "config", "control", "db", "demo", "flags", "ids", "proxy", "rollout",
+            "alerts", "app", "config", "control", "db", "demo", "flags", "ids", "proxy", "rollout",
         ],
     ),
     // The product's user: it starts ficus as anybody would.
@@ -80,7 +84,12 @@ pub const IMPORTS: [(&str, &[&str]); 18] = [
 ];
 
 /// Dependencies that live behind few modules, or behind single files of others; each file with its reason.
-pub const FENCES: [Fence; 7] = [
+pub const FENCES: [Fence; 8] = [
+    Fence {
+        krate: "lettre",
+        modules: &[],
+        files: &[("src/alerts/email.rs", "alerts by e-mail")],
+    },
     Fence {
         krate: "opentelemetry",
         modules: &[],
@@ -137,10 +146,14 @@ pub const FENCES: [Fence; 7] = [
     },
     Fence {
         krate: "sqlx",
-        modules: &["db", "rollout", "dashboard", "engine"],
+        modules: &["alerts", "db", "rollout", "dashboard", "engine"],
         files: &[
             ("src/app/", "it hands the pools out"),
             ("src/flags/store.rs", "the snapshot's queries"),
+            (
+                "src/flags/presence.rs",
+                "the process's own row in ficus.instance",
+            ),
             ("src/flags/sync.rs", "LISTEN, and the loop around the store"),
             ("src/identity/store/sql.rs", "the queries of legacy's users"),
             (
@@ -170,7 +183,7 @@ pub const FENCES: [Fence; 7] = [
     },
     Fence {
         krate: "reqwest",
-        modules: &["demo"],
+        modules: &["alerts", "demo"],
         files: &[
             (
                 "src/cli/backend.rs",

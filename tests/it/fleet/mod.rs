@@ -6,10 +6,12 @@ mod acknowledgement;
 mod break_glass;
 mod cold_start;
 mod flags;
+mod freeze;
 mod history;
 mod outage;
 mod reload;
 mod serve_embedded;
+mod split;
 mod stopping;
 mod upgrade;
 

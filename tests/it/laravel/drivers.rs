@@ -25,13 +25,14 @@ use crate::support::{scratch_folder, shared_server};
 const REDIS_PREFIX: &str = "campaign_database_campaign_cache:";
 
 /// The application with settings of a test's own, on the database of the others.
-struct Application {
-    legacy: Legacy,
-    sessions: String,
+pub(super) struct Application {
+    pub legacy: Legacy,
+    /// The folder of sessions in files.
+    pub sessions: String,
 }
 
 impl Application {
-    async fn start(settings: &[(&str, String)]) -> Self {
+    pub async fn start(settings: &[(&str, String)]) -> Self {
         // Its database is filled once for all.
         legacy().await;
         let folder = scratch_folder();
@@ -174,7 +175,7 @@ async fn sessions_in_the_database_are_followed_by_their_payload() {
     .await;
 }
 
-fn in_redis(redis: &Redis) -> [(&'static str, String); 3] {
+pub(super) fn in_redis(redis: &Redis) -> [(&'static str, String); 3] {
     [
         ("SESSION_DRIVER", "redis".to_owned()),
         ("REDIS_HOST", redis.socket().display().to_string()),
@@ -182,7 +183,7 @@ fn in_redis(redis: &Redis) -> [(&'static str, String); 3] {
     ]
 }
 
-fn redis_keys(redis: &Redis) -> String {
+pub(super) fn redis_keys(redis: &Redis) -> String {
     format!(
         "driver = \"redis\"\nredis_url = \"{}\"\nredis_prefix = \"{REDIS_PREFIX}\"",
         redis.url()

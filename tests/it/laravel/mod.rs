@@ -6,6 +6,7 @@
 mod bridge;
 mod drivers;
 mod http;
+mod matrix;
 mod messaging;
 mod sessions;
 mod tokens;

@@ -97,6 +97,13 @@ async fn a_preflight_of_another_origin_is_refused_and_counted() {
     let metrics = ficus.metrics().await;
     let counted = r#"ficus_requests_refused_total{reason="origin-not-allowed"} 3"#;
     assert!(metrics.contains(counted), "{metrics}");
+    assert!(metrics.contains("ficus_preflights_total 0\n"), "{metrics}");
+    for path in ["/api/7", "/open"] {
+        let allowed = preflight(path, "https://app.example.com", "GET");
+        assert_eq!(browser.ask(allowed).await.head.status(), 204);
+    }
+    let metrics = ficus.metrics().await;
+    assert!(metrics.contains("ficus_preflights_total 2\n"), "{metrics}");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use crate::support::process::{Ficus, Setup, eventually};
 
 mod answers;
+mod collectors;
 mod corpus;
 mod cors;
 mod door;
@@ -65,6 +66,33 @@ async fn listening(setup: Setup) -> Ficus {
     })
     .await;
     ficus
+}
+
+/// An address that leaves a SYN without an answer, as a firewall that drops does: its queue is full.
+struct Deaf {
+    address: SocketAddr,
+    _listener: tokio::net::TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Deaf {
+    async fn new() -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind("127.0.0.1:0".parse().expect("an address"))
+            .expect("a free port");
+        let listener = socket.listen(1).expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let (mut waiting, pause) = (Vec::new(), std::time::Duration::from_millis(200));
+        while let Ok(one) = tokio::time::timeout(pause, TcpStream::connect(address)).await {
+            waiting.push(one.expect("a connection"));
+        }
+        Self {
+            address,
+            _listener: listener,
+            _waiting: waiting,
+        }
+    }
 }
 
 /// A port on which nothing listens, and nothing will for a while.

@@ -273,3 +273,18 @@ async fn without_control_state_the_client_is_told_when_to_come_back() {
     assert_eq!(answer.head.get("retry-after"), Some("2"));
     assert_eq!(asked.waiting(), 0);
 }
+
+#[tokio::test]
+async fn who_goes_on_sending_what_was_refused_is_listened_to_for_a_while_only() {
+    let (legacy, _asked) = recorder(FINE).await;
+    let ficus = in_front_of(legacy, SMALL).await;
+    let mut client = Wire::connect(ficus.proxy).await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000000\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await.expect("an answer").status(), 413);
+    let begun = std::time::Instant::now();
+    while client.try_send([b'x'; 1024]).await.is_ok() {
+        assert!(begun.elapsed().as_secs() < 20, "it is never let go");
+    }
+}

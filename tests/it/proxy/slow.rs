@@ -6,9 +6,24 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
-use super::wire::{End, FINE, Wire, ask, get, in_time, origin, recorder};
+use super::wire::{End, FINE, Head, Wire, ask, get, in_time, origin, recorder};
 use super::{in_front_of, transparent};
-use crate::support::process::eventually;
+use crate::support::process::{Ficus, eventually};
+
+/// Sends `bytes` ten times a second until there is an answer; it, and after how long.
+async fn trickle(client: &mut Wire, bytes: &str) -> (Head, Duration) {
+    let begun = Instant::now();
+    loop {
+        match timeout(Duration::from_millis(100), client.head()).await {
+            Ok(answer) => return (answer.expect("an answer"), begun.elapsed()),
+            Err(_) => client.send(bytes).await,
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "it is never let go"
+        );
+    }
+}
 
 #[tokio::test]
 async fn a_head_that_never_ends_is_given_its_time_and_no_more() {
@@ -17,21 +32,11 @@ async fn a_head_that_never_ends_is_given_its_time_and_no_more() {
     let mut kept = Wire::connect(ficus.proxy).await;
     assert_eq!(kept.ask(get("/", "")).await.text(), "fine");
     for mut client in [Wire::connect(ficus.proxy).await, kept] {
-        let begun = Instant::now();
         client.send("GET / HTTP/1.1\r\nhost: a\r\n").await;
         // A field now and then: each read would begin a new time, the head as a whole has one.
-        let answer = loop {
-            match timeout(Duration::from_millis(100), client.head()).await {
-                Ok(answer) => break answer.expect("an answer"),
-                Err(_) => client.send("x: y\r\n").await,
-            }
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "it is never let go"
-            );
-        };
+        let (answer, after) = trickle(&mut client, "x: y\r\n").await;
         assert_eq!(answer.status(), 408);
-        assert!(begun.elapsed() >= Duration::from_millis(500));
+        assert!(after >= Duration::from_millis(500));
         assert!(ficus.log().contains("slow-head"));
     }
 }
@@ -67,19 +72,9 @@ async fn a_body_that_trickles_is_shed_and_one_that_flows_slowly_is_not() {
         |length: usize| format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
     let mut slow = Wire::connect(ficus.proxy).await;
     slow.send(head(1000)).await;
-    let begun = Instant::now();
-    let answer = loop {
-        match timeout(Duration::from_millis(100), slow.head()).await {
-            Ok(answer) => break answer.expect("an answer"),
-            Err(_) => slow.send("x").await,
-        }
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "it is never let go"
-        );
-    };
+    let (answer, after) = trickle(&mut slow, "x").await;
     assert_eq!(answer.status(), 408);
-    assert!(begun.elapsed() >= Duration::from_millis(900));
+    assert!(after >= Duration::from_millis(900));
     assert!(ficus.log().contains("slow-body"));
     // Ten times the rate, for longer than two periods.
     let mut steady = Wire::connect(ficus.proxy).await;
@@ -115,6 +110,57 @@ async fn who_takes_an_answer_a_byte_at_a_time_is_shed() {
             "it is never let go"
         );
     }
+}
+
+#[tokio::test]
+async fn a_crowd_that_takes_nothing_is_shed_before_its_answers_fill_the_memory() {
+    let legacy = origin(|mut wire| async move {
+        while let Ok(request) = wire.request().await {
+            if request.head.first.starts_with("GET /small") {
+                wire.send(FINE).await;
+                continue;
+            }
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 16777216\r\n\r\n";
+            if wire.try_send(head).await.is_err()
+                || wire.try_send(vec![b'x'; 16 << 20]).await.is_err()
+            {
+                return;
+            }
+        }
+    })
+    .await;
+    // Room for some thirty of them, who would have an hour each.
+    let more = "[proxy.timeouts]\nwrite = \"1h\"\n[proxy.limits]\nuntaken_bytes = \"24MiB\"\n";
+    let ficus = in_front_of(legacy, more).await;
+    let mut steady = Wire::connect_narrow(ficus.proxy).await;
+    steady.send(get("/", "")).await;
+    steady.head().await.expect("a head");
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        let mut client = Wire::connect_narrow(ficus.proxy).await;
+        client.send(get("/", "")).await;
+        crowd.push(client);
+    }
+    let begun = Instant::now();
+    while !ficus.log().contains("slow-reader") || slow_readers(&ficus).await > 36 {
+        // Whoever takes something all the time is not among them, however little it is.
+        steady.exactly(16 * 1024).await.expect("more of the answer");
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "they are never let go"
+        );
+    }
+    assert_eq!(ask(ficus.proxy, get("/small", "")).await.text(), "fine");
+    steady.exactly(64 * 1024).await.expect("more of the answer");
+}
+
+/// Clients whose answers wait for them.
+async fn slow_readers(ficus: &Ficus) -> u32 {
+    let metrics = ficus.metrics().await;
+    let value = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("ficus_slow_readers "));
+    value.expect("the gauge").parse().expect("a number")
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 //!
 //! Its own file, because in each case somebody waits for an answer, and half an answer must not look like a whole one.
 
-use super::wire::{Wire, ask, get, in_time, origin};
-use super::{dead_port, in_front_of, transparent};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+
+use super::wire::{FINE, Wire, ask, get, in_time, origin};
+use super::{Deaf, dead_port, in_front_of, transparent};
 use crate::support::process::{Ficus, eventually};
 
 /// Status and problem of one GET.
@@ -36,20 +38,8 @@ async fn a_name_that_nobody_knows_is_a_502() {
 
 #[tokio::test]
 async fn an_upstream_that_does_not_take_connections_is_a_504() {
-    // A full backlog leaves a SYN without an answer, as a firewall that drops does.
-    let full = tokio::net::TcpSocket::new_v4().expect("a socket");
-    full.bind("127.0.0.1:0".parse().expect("an address"))
-        .expect("a free port");
-    let listener = full.listen(1).expect("a listener");
-    let address = listener.local_addr().expect("its address");
-    let mut held = Vec::new();
-    let pause = std::time::Duration::from_millis(200);
-    while let Ok(connected) =
-        tokio::time::timeout(pause, tokio::net::TcpStream::connect(address)).await
-    {
-        held.push(connected.expect("a connection"));
-    }
-    let ficus = in_front_of(address, "connect_timeout = \"200ms\"\n").await;
+    let deaf = Deaf::new().await;
+    let ficus = in_front_of(deaf.address, "connect_timeout = \"200ms\"\n").await;
     assert_eq!(refused(&ficus).await, said(504, "upstream-timeout"));
 }
 
@@ -72,6 +62,46 @@ async fn an_upstream_that_does_not_answer_in_time_is_a_504_and_is_let_go() {
             .expect("the connection is closed"),
         b""
     );
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_nothing_of_a_body_is_a_504() {
+    let legacy = origin(|mut wire| async move {
+        wire.head().await.expect("a head");
+        std::future::pending().await
+    })
+    .await;
+    let more = "write_timeout = \"300ms\"\n[proxy.timeouts]\ndrain_body = \"1s\"\n";
+    let ficus = in_front_of(legacy, more).await;
+    let client = tokio::net::TcpStream::connect(ficus.proxy).await;
+    let (reader, mut writer) = client.expect("a connection").into_split();
+    let mut reader = tokio::io::BufReader::new(reader);
+    let head = "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000000\r\n\r\n";
+    writer.write_all(head.as_bytes()).await.expect("sent");
+    let sending =
+        tokio::spawn(async move { while writer.write_all(&[b'x'; 65536]).await.is_ok() {} });
+    let mut first = String::new();
+    in_time(reader.read_line(&mut first)).await.expect("a line");
+    assert_eq!(first, "HTTP/1.1 504 Gateway Timeout\r\n");
+    // What is left of the body is read for a while, and then the connection ends.
+    in_time(sending).await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_pooled_connection_is_closed_when_nobody_uses_it_for_its_time() {
+    let (left, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let legacy = origin(move |mut wire| {
+        let left = left.clone();
+        async move {
+            wire.request().await.expect("a request");
+            wire.send(FINE).await;
+            left.send(wire.rest().await.0).expect("told");
+        }
+    })
+    .await;
+    let ficus = in_front_of(legacy, "idle_timeout = \"300ms\"\n").await;
+    assert_eq!(ask(ficus.proxy, get("/", "")).await.text(), "fine");
+    assert_eq!(in_time(ended.recv()).await.expect("it is closed"), b"");
 }
 
 #[tokio::test]

@@ -251,6 +251,11 @@ where
 pub struct Asked(mpsc::UnboundedReceiver<Message>);
 
 impl Asked {
+    /// For an origin that answers not everything alike.
+    pub fn of(told: mpsc::UnboundedReceiver<Message>) -> Self {
+        Self(told)
+    }
+
     /// The next request that it got.
     pub async fn next(&mut self) -> Message {
         in_time(self.0.recv()).await.expect("the origin runs")

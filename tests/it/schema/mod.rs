@@ -5,6 +5,7 @@
 mod api_key;
 mod bridge;
 mod changes;
+mod freeze;
 mod local_rollback;
 mod migrating;
 mod order;

@@ -34,14 +34,14 @@ pub struct Collector {
     pub address: SocketAddr,
     batches: mpsc::Receiver<Batch>,
     seen: Vec<Span>,
-    /// `authorization` of the latest batch.
-    pub authorization: Option<String>,
+    /// Of the latest batch.
+    pub headers: HeaderMap,
     /// `service.name` of the latest batch.
     pub service: Option<String>,
 }
 
 struct Batch {
-    authorization: Option<String>,
+    headers: HeaderMap,
     request: ExportTraceServiceRequest,
 }
 
@@ -87,9 +87,8 @@ impl Collector {
             let told = told.clone();
             async move {
                 assert_eq!(headers["content-type"], "application/x-protobuf");
-                let authorization = headers.get("authorization");
                 let batch = Batch {
-                    authorization: authorization.map(|v| v.to_str().expect("ASCII").to_owned()),
+                    headers,
                     request: ExportTraceServiceRequest::decode(body).expect("OTLP"),
                 };
                 told.send(batch).await.expect("the test listens");
@@ -117,7 +116,7 @@ impl Collector {
             address,
             batches,
             seen: Vec::new(),
-            authorization: None,
+            headers: HeaderMap::new(),
             service: None,
         }
     }
@@ -128,7 +127,7 @@ impl Collector {
             let batch = timeout(PATIENCE, self.batches.recv()).await;
             let batch = batch.unwrap_or_else(|_| panic!("not enough spans: {:#?}", self.seen));
             let batch = batch.expect("the collector runs");
-            self.authorization = batch.authorization;
+            self.headers = batch.headers;
             for of_resource in batch.request.resource_spans {
                 let resource = of_resource.resource.unwrap_or_default();
                 self.service = value(&resource.attributes, "service.name");
@@ -155,9 +154,8 @@ impl TraceService for Grpc {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let authorization = request.metadata().get("authorization");
         let batch = Batch {
-            authorization: authorization.map(|v| v.to_str().expect("ASCII").to_owned()),
+            headers: request.metadata().clone().into_headers(),
             request: request.into_inner(),
         };
         self.0.send(batch).await.expect("the test listens");

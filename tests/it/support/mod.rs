@@ -11,10 +11,12 @@
 
 pub mod collector;
 mod database;
+pub mod issuer;
 pub mod modern;
 pub mod openmetrics;
 pub mod process;
 pub mod redis;
 pub mod tls;
+pub mod vendors;
 
 pub use database::{Cluster, Database, scratch_folder, shared_server};

@@ -6,8 +6,8 @@ use axum::extract::Request;
 use reqwest::Response;
 use serde_json::Value;
 
-use super::issuer::{KeyServer, Mood, Signer, jwks};
 use super::*;
+use crate::support::issuer::{KeyServer, Mood, Signer, jwks, now};
 use crate::support::process::upstream;
 
 const ROUTES: &str = r#"
@@ -126,7 +126,7 @@ async fn what_is_not_proven_does_not_pass_a_required_route() {
         Some(r#"Bearer error="invalid_token""#.to_owned()),
         "urn:ficus:problem:invalid-token".to_owned(),
     );
-    let late = Signer::Rsa.token_until(Some("a"), r#""sub":"7""#, issuer::now() - 60);
+    let late = Signer::Rsa.token_until(Some("a"), r#""sub":"7""#, now() - 60);
     let forged = Signer::Other.token(Some("a"), r#""sub":"7""#);
     for token in [late.as_str(), &forged, "x.y.z", "17|opaque", ".."] {
         for path in ["/api/x", "/open/x", "/%61pi//x"] {

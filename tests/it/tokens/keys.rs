@@ -2,8 +2,8 @@
 //!
 //! Its own file, because the keys are a stranger's service in the middle of ours.
 
-use super::issuer::{KeyServer, Mood, OTHER_PEM, RSA_PEM, Signer, jwks};
 use super::*;
+use crate::support::issuer::{KeyServer, Mood, OTHER_PEM, RSA_PEM, Signer, jwks, now};
 
 const BLUEBIRD: &str = r#""sub":"7","tenant":2"#;
 const CORNER: &str = r#""sub":"8","tenant":"corner""#;
@@ -55,7 +55,7 @@ async fn a_token_names_the_tenant_above_header_and_path_and_a_forged_one_nobody(
     let headers = [("authorization", bearer.as_str()), ("x-tenant-id", "2")];
     assert_eq!(served(&ficus, "/dashboard", &headers).await, "modern");
 
-    let late = Signer::Rsa.token_until(Some("a"), BLUEBIRD, issuer::now() - 60);
+    let late = Signer::Rsa.token_until(Some("a"), BLUEBIRD, now() - 60);
     assert_eq!(served_to(&ficus, &late).await, "legacy");
     assert_eq!(unresolved(&ficus, "expired").await, 1.0);
     assert_eq!(server.asked(), 1);

@@ -3,8 +3,8 @@
 //! This file holds what its tests share; each file beside it is about one kind of proof.
 
 mod auth;
-mod issuer;
 mod keys;
+mod limits;
 mod naming;
 
 use crate::support::Database;

@@ -10,6 +10,7 @@ const LIMITS: Limits = Limits {
     uri_bytes: 100,
     body_bytes: 0,
     min_rate: 0,
+    untaken_bytes: 0,
     connections: 0,
     connections_per_ip: 0,
     requests: 0,

@@ -12,7 +12,7 @@ use super::{answer, asked, counting, post, until_metric};
 use crate::support::process::{Ficus, eventually};
 
 /// Legacy at two addresses; `more` stands in its section.
-async fn with_two(one: SocketAddr, other: SocketAddr, more: &str) -> Ficus {
+pub async fn with_two(one: SocketAddr, other: SocketAddr, more: &str) -> Ficus {
     let config = format!(
         "[upstream.both]\nurls = [\"http://{one}\", \"http://{other}\"]\n{more}\n\
          [[route]]\npath = \"/{{*rest}}\"\nupstream = \"both\"\n"
@@ -44,6 +44,40 @@ async fn a_dead_address_costs_no_request_and_is_left_out() {
             "{line} is not in\n{metrics}"
         );
     }
+}
+
+#[tokio::test]
+async fn whoever_asks_for_the_status_sees_which_addresses_are_out_and_why() {
+    let (alive, _) = counting("fine").await;
+    let dead = dead_port();
+    let more = "outlier = { failures = 3, eject = \"1h\" }\nbreaker = { failures = 90 }";
+    let ficus = with_two(dead, alive, more).await;
+    for _ in 0..20 {
+        asked(&ficus, &get("/a", "")).await;
+    }
+    let status = |output: &'static str| {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_ficus"))
+            .args(["status", "--output", output, "--local"])
+            .arg(ficus.socket())
+            .output();
+        String::from_utf8(ran.expect("ficus runs").stdout).expect("text")
+    };
+    let table = status("table");
+    let line = |address: SocketAddr| {
+        let address = address.to_string();
+        let line = table.lines().find(|line| line.contains(&address));
+        line.unwrap_or_else(|| panic!("{address} is not in\n{table}"))
+    };
+    assert!(line(dead).contains("ejected, "), "{table}");
+    assert!(line(alive).contains("ready"), "{table}");
+    let json: serde_json::Value = serde_json::from_str(&status("json")).expect("JSON");
+    let both = json["upstreams"].as_array().expect("a list");
+    let both = both.iter().find(|u| u["name"] == "both").expect("it");
+    assert_eq!(both["breaker"], "closed");
+    let states = both["addresses"].as_array().expect("a list").iter();
+    let mut states: Vec<_> = states.map(|it| it["state"].as_str()).collect();
+    states.sort();
+    assert_eq!(states, [Some("ejected"), Some("ready")]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod miss;
 mod names;
 mod stages;
 mod tls;
+mod unsteady;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

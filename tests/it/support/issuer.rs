@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents};
 
-use crate::support::process::upstream;
+use super::process::upstream;
 
 pub const RSA_PEM: &str = include_str!("../../fixtures/jwt/rsa.pem");
 pub const OTHER_PEM: &str = include_str!("../../fixtures/jwt/rsa-other.pem");

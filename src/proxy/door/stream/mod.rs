@@ -3,6 +3,8 @@
 //! Its own file, because every byte from and to a client passes here, before pingora has looked at it. Nothing is
 //! buffered on the way in: pingora reads a head and a body into buffers of its own, large enough for one call each.
 
+mod digests;
+
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
@@ -10,26 +12,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use async_trait::async_trait;
 use pingora::http::ResponseHeader;
+use pingora::protocols::SocketDigest;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType,
-};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::alarm::Alarm;
-use super::connection::Connection;
-use super::farewell::Farewell;
-use super::flaw::Flaw;
-use super::inbound::{Deadlines, Inbound};
-use super::keeper::Keeper;
-use super::outbound::Outbound;
-use super::pace::{Pace, Verdict};
-use super::transport::Transport;
+use crate::proxy::door::alarm::Alarm;
+use crate::proxy::door::backlog::{Held, LOOK, patience};
+use crate::proxy::door::connection::Connection;
+use crate::proxy::door::farewell::Farewell;
+use crate::proxy::door::flaw::Flaw;
+use crate::proxy::door::inbound::{Deadlines, Inbound};
+use crate::proxy::door::keeper::Keeper;
+use crate::proxy::door::outbound::Outbound;
+use crate::proxy::door::pace::{Pace, Verdict};
+use crate::proxy::door::streams::{Sent, Streams};
+use crate::proxy::door::transport::Transport;
 
 #[derive(Debug)]
 pub struct Guarded {
@@ -37,6 +37,8 @@ pub struct Guarded {
     keeper: Arc<Keeper>,
     connection: Arc<Connection>,
     inbound: Inbound,
+    /// `None`: HTTP/1 is spoken.
+    streams: Option<Box<Streams>>,
     outbound: Outbound,
     /// For the client to send, and to take: set only while it is waited for.
     read_alarm: Alarm,
@@ -44,6 +46,8 @@ pub struct Guarded {
     taking: Pace,
     /// What the client had acknowledged when the period of `taking` began.
     taken: u64,
+    /// Its answer waits for it, and takes room meanwhile.
+    held: Option<Held>,
     farewell: Option<Farewell>,
     proxy_digest: Arc<ProxyDigest>,
     socket_digest: Arc<SocketDigest>,
@@ -62,11 +66,13 @@ impl Guarded {
             transport,
             keeper,
             inbound: Inbound::new(Instant::now()),
+            streams: None,
             outbound: Outbound::default(),
             read_alarm: Alarm::default(),
             write_alarm: Alarm::default(),
             taking: Pace::default(),
             taken: 0,
+            held: None,
             farewell: None,
             proxy_digest: Arc::new(ProxyDigest::new(
                 Box::new(ResponseHeader::from(http::Response::new(()).into_parts().0)),
@@ -97,6 +103,7 @@ impl Guarded {
     /// From here on frames of HTTP/2 are exchanged, which another reader checks.
     pub fn begin_http2(&mut self) {
         self.inbound.begin_tunnel(Instant::now());
+        self.streams = Some(Box::default());
     }
 
     /// Whether bytes came after the request's end, so that no other may follow it.
@@ -146,19 +153,72 @@ impl Guarded {
         }
     }
 
+    /// As [`Self::poll_patience`], for each stream of HTTP/2. Ready: one has had its time, and the library is told so in the
+    /// client's place.
+    fn poll_streams(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let deadlines = Deadlines::of(&self.keeper.edge.load());
+        while let Some(streams) = &mut self.streams {
+            match streams.wait(Instant::now(), &deadlines) {
+                None => break,
+                Some(Ok(at)) => {
+                    ready!(self.read_alarm.poll(cx, at));
+                }
+                Some(Err(stream)) => {
+                    let reset = streams.give_up(stream);
+                    let Some(reset) = reset.filter(|reset| reset.len() <= buffer.remaining())
+                    else {
+                        return Poll::Ready(Err(self.break_off(Flaw::SlowBody)));
+                    };
+                    self.keeper.note(Flaw::SlowBody, self.connection.ip, "");
+                    buffer.put_slice(&reset);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Looks at what the client is sent on streams of HTTP/2.
+    fn note_sent(&mut self, cx: &Context<'_>, bytes: &[u8]) -> io::Result<()> {
+        let Some(streams) = &mut self.streams else {
+            return Ok(());
+        };
+        match streams.sent(bytes, Instant::now()) {
+            Ok(Sent::Nothing) => Ok(()),
+            // A deadline that the next look for something to read has to know of.
+            Ok(Sent::Leave) => {
+                cx.waker().wake_by_ref();
+                Ok(())
+            }
+            Ok(Sent::Flood) => {
+                self.keeper.note(Flaw::Flood, self.connection.ip, "");
+                Ok(())
+            }
+            Err(flaw) => Err(self.break_off(flaw)),
+        }
+    }
+
     /// The client takes nothing. An error: it has had its time.
     fn poll_taking(&mut self, cx: &mut Context<'_>) -> Poll<Flaw> {
         let edge = self.keeper.edge.load();
-        let (period, rate) = match self.connection.is_tunnel() {
+        let (longest, rate) = match self.connection.is_tunnel() {
             true => (edge.timeouts.tunnel_idle, 0),
             false => (edge.timeouts.write, edge.limits.min_rate),
         };
+        let backlog = &self.keeper.backlog;
+        self.held.get_or_insert_with(|| backlog.hold());
         let now = Instant::now();
         if self.taking.begin(now) {
             self.taken = self.acknowledged();
         }
         loop {
             let now = Instant::now();
+            let budget = edge.limits.untaken_bytes;
+            let period = patience(longest, backlog.bytes(), budget);
             // What the kernel holds for the client is not with the client, and it lets us write again only when a third
             // of that is gone: only what the client acknowledged counts. Asked only when the period is over.
             let moved = match self.taking.is_due(now, period) {
@@ -171,6 +231,11 @@ impl Guarded {
                     if moved > 0 {
                         self.taken += moved;
                     }
+                    // Others may come to wait meanwhile, and leave it less time.
+                    let at = match budget {
+                        0 => at,
+                        _ => at.min(now + LOOK),
+                    };
                     if self.write_alarm.poll(cx, at).is_pending() {
                         return Poll::Pending;
                     }
@@ -191,6 +256,7 @@ impl Guarded {
             Poll::Ready(written) => {
                 if self.taking.is_waiting() {
                     self.taking.end(Instant::now(), 0);
+                    self.held = None;
                 }
                 self.inbound.touch(Instant::now);
                 Poll::Ready(written)
@@ -238,12 +304,25 @@ impl AsyncRead for Guarded {
         }
         let before = buffer.filled().len();
         let flaw = match Pin::new(&mut this.transport).poll_read(cx, buffer) {
-            Poll::Pending => ready!(this.poll_patience(cx)),
+            Poll::Pending => {
+                if this.streams.is_some()
+                    && let Poll::Ready(given) = this.poll_streams(cx, buffer)
+                {
+                    return Poll::Ready(given);
+                }
+                ready!(this.poll_patience(cx))
+            }
             Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
             Poll::Ready(Ok(())) => {
                 let new = &buffer.filled()[before..];
                 if new.is_empty() {
                     return Poll::Ready(Ok(()));
+                }
+                if let Some(streams) = &mut this.streams
+                    && let Err(flaw) = streams.received(new, Instant::now())
+                {
+                    buffer.set_filled(before);
+                    return Poll::Ready(Err(this.break_off(flaw)));
                 }
                 this.inbound
                     .moved(Instant::now, new.len(), buffer.remaining() > 0);
@@ -287,10 +366,12 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.outbound.gather(bytes) {
-            true => Poll::Ready(Ok(bytes.len())),
-            false => self.poll_out(cx, bytes),
-        }
+        let taken = match self.outbound.gather(bytes) {
+            true => bytes.len(),
+            false => ready!(self.poll_out(cx, bytes))?,
+        };
+        self.note_sent(cx, &bytes[..taken])?;
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_write_vectored(
@@ -304,12 +385,16 @@ impl AsyncWrite for Guarded {
         for slice in slices {
             if !self.outbound.gather(slice) {
                 return match self.poll_out(cx, slice) {
-                    Poll::Ready(Ok(written)) => Poll::Ready(Ok(taken + written)),
+                    Poll::Ready(Ok(written)) => {
+                        self.note_sent(cx, &slice[..written])?;
+                        Poll::Ready(Ok(taken + written))
+                    }
                     // What was taken is taken.
                     _ if taken > 0 => Poll::Ready(Ok(taken)),
                     other => other,
                 };
             }
+            self.note_sent(cx, slice)?;
             taken += slice.len();
         }
         Poll::Ready(Ok(taken))
@@ -339,50 +424,3 @@ impl Drop for Guarded {
         self.outbound.try_out(&mut self.transport);
     }
 }
-
-#[async_trait]
-impl Shutdown for Guarded {
-    async fn shutdown(&mut self) {
-        // It is over either way.
-        let _ = AsyncWriteExt::shutdown(self).await;
-    }
-}
-
-impl UniqueID for Guarded {
-    fn id(&self) -> UniqueIDType {
-        self.transport.socket().as_raw_fd()
-    }
-}
-
-impl Ssl for Guarded {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.tls_digest.clone()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.transport.alpn()
-    }
-}
-
-impl GetTimingDigest for Guarded {
-    /// Nobody asks when the connection was made.
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Guarded {
-    /// pingora's place for whatever a connection carries along: here, its [`Connection`].
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(Arc::clone(&self.proxy_digest))
-    }
-}
-
-impl GetSocketDigest for Guarded {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(Arc::clone(&self.socket_digest))
-    }
-}
-
-/// HTTP/2 without TLS is not spoken, so nobody has to look ahead.
-impl Peek for Guarded {}
