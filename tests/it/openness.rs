@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::control_stage::{Answer, Stage, terms};
+use crate::support::client;
 
 #[tokio::test]
 async fn the_document_is_openapi_3_1_and_names_every_route_of_the_router_and_no_other() {
@@ -191,7 +192,7 @@ async fn read(
     enough: impl Fn(&str) -> bool,
 ) -> String {
     let url = format!("{}/api/v1/events", stage.listen().await);
-    let mut request = reqwest::Client::new().get(url).bearer_auth(token);
+    let mut request = client().get(url).bearer_auth(token);
     if let Some(last) = last {
         request = request.header("last-event-id", last);
     }
