@@ -176,7 +176,7 @@ pub async fn verify(client: &Client<'_>, args: VerifyArgs) -> Result<ExitCode, F
             verifier.finish(Some(&head))
         }
     };
-    client.output.data(&report, |report| told(report))?;
+    client.output.data(&report, told)?;
     if report.anchors == 0 {
         client.output.say(
             "without --anchor FILE, a chain that was rewritten or cut as a whole looks intact",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::control_stage::{Answer, Stage, terms};
-use crate::support::client;
+use crate::support::process::client;
 
 #[tokio::test]
 async fn the_document_is_openapi_3_1_and_names_every_route_of_the_router_and_no_other() {
