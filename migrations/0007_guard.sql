@@ -5,6 +5,8 @@
 
 -- One row a proxy and bucket, also where nothing was asked: it is how silence and idleness are told apart.
 create table ficus.report (
+    -- Made at a process's start: an instance that hands over to its successor is two processes for a while.
+    process uuid not null,
     instance uuid not null,
     -- The bucket by the proxy's own clock, in tens of seconds since 1970: what makes a report that is sent twice one report.
     number bigint not null,
@@ -15,16 +17,17 @@ create table ficus.report (
     lost integer not null default 0,
     -- Whether it stands in ficus.traffic already.
     rolled boolean not null default false,
-    constraint report_pkey primary key (instance, number),
+    constraint report_pkey primary key (process, number),
     constraint report_lost_never_negative check (lost >= 0)
 );
 create index report_shipped_idx on ficus.report (shipped_at);
+create index report_instance_idx on ficus.report (instance, shipped_at);
 create index report_unrolled_idx on ficus.report (at) where not rolled;
 comment on table ficus.report is 'One row a proxy and 10 s: it has told what it counted.';
 
 -- Unlogged: after a crash of the database the guard waits for new counts, and half of the writing is saved.
 create unlogged table ficus.bucket (
-    instance uuid not null,
+    process uuid not null,
     number bigint not null,
     at timestamptz not null,
     capability text not null,
@@ -39,7 +42,7 @@ create unlogged table ficus.bucket (
     misses bigint not null,
     -- Requests by the time to the first byte of the answer: one a bound of rollout::outcomes::BOUNDS, and those above the last.
     latency bigint[] not null,
-    constraint bucket_pkey primary key (instance, number, capability, side, tenant_id),
+    constraint bucket_pkey primary key (process, number, capability, side, tenant_id),
     constraint bucket_side_known check (side in ('legacy', 'modern'))
 );
 create index bucket_at_idx on ficus.bucket (at);

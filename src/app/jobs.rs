@@ -6,14 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use crate::alerts::{self, Senders};
 use crate::config::Config;
 use crate::rollout;
 use crate::rollout::audit::anchor::{self, anchor};
 use crate::rollout::controller::Job;
+use crate::rollout::guard::{self, Guard, store};
 use crate::rollout::queries::Queries;
 use crate::rollout::wave;
+use crate::telemetry::Metrics;
 
+/// Often enough that a bucket is judged within two seconds of its coming.
+const GUARD: Duration = Duration::from_secs(2);
+const TRAFFIC: Duration = Duration::from_secs(60);
+const FORGET: Duration = Duration::from_secs(120);
 /// A step is entered this long after its gates let it, at most.
 const WAVES: Duration = Duration::from_secs(5);
 
@@ -22,10 +30,30 @@ const HOUR: Duration = Duration::from_secs(3600);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// Every job. A new one is a line here.
-pub(super) fn jobs(config: &Config, queries: &Arc<Queries>) -> anyhow::Result<Vec<Job>> {
+pub(super) fn jobs(
+    config: &Config,
+    limits: &Arc<ArcSwap<guard::Config>>,
+    metrics: &Arc<Metrics>,
+    queries: &Arc<Queries>,
+) -> anyhow::Result<Vec<Job>> {
     let senders = Arc::new(Senders::new(config.alerts.clone())?);
+    let watcher = Arc::new(Guard::new(Arc::clone(limits), Arc::clone(metrics)));
+    let resting = Arc::clone(&watcher);
+    let limits = Arc::clone(limits);
     let queries = Arc::clone(queries);
     Ok(vec![
+        Job::new("guard", GUARD, move |pool, now| {
+            let watcher = Arc::clone(&watcher);
+            async move { watcher.look(&pool, now).await }
+        })
+        .ending(move || resting.rest()),
+        Job::new("traffic", TRAFFIC, |pool, _| async move {
+            Ok(store::roll_up(&pool).await.map(|_| ())?)
+        }),
+        Job::new("forget counts", FORGET, move |pool, _| {
+            let keep = limits.load().keep;
+            async move { Ok(store::forget(&pool, keep).await?) }
+        }),
         Job::new("waves", WAVES, move |pool, _| {
             let queries = Arc::clone(&queries);
             async move { Ok(wave::advance_waves(&pool, Some(&queries)).await?) }

@@ -95,6 +95,7 @@ impl Process {
             }
             self.access_log.flush(LAST_LINES);
             self.stop.cancel();
+            self.counted.cancel();
             self.tasks.close();
             if timeout(CONTROL_STOP, self.tasks.wait()).await.is_err() {
                 tracing::warn!("some tasks did not stop in {CONTROL_STOP:?}");

@@ -22,6 +22,7 @@ use super::jobs::jobs;
 use super::listeners::{Sockets, bind_private, report, serve_tcp};
 use super::reload::{EdgeBuilder, reload, tend_database, wanted};
 use crate::config::{Config, Watch};
+use crate::flags::disk::StateDir;
 use crate::flags::store::Instance;
 use crate::flags::sync::Sync;
 use crate::flags::{Flags, Origin};
@@ -32,6 +33,7 @@ use crate::proxy::explain::Explainer;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::limits::Limiter;
 use crate::rollout::controller;
+use crate::rollout::outcomes::Collector;
 use crate::rollout::queries::Queries;
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{AccessLog as AccessLogConfig, Metrics, SetFilter};
@@ -76,6 +78,8 @@ pub(super) struct Process {
     pub metrics: Arc<Metrics>,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
+    /// Later than `stop`: the last requests are counted, too.
+    pub counted: CancellationToken,
     pub door: Option<Door>,
     pub access_log: AccessLog,
     pub flags: Flags,
@@ -141,6 +145,7 @@ impl Process {
             false => AccessLogConfig::Off,
         };
         let access_log = AccessLog::start(&access_log, metrics.log_lines_dropped.clone())?;
+        let (outcomes, collector) = Collector::new(Arc::clone(&metrics));
         let door = if roles.contains(&Role::Proxy) {
             let gateway = Gateway::new(
                 Arc::clone(&edge),
@@ -148,7 +153,8 @@ impl Process {
                 Arc::clone(&metrics),
                 access_log.clone(),
             )
-            .traced(tracer);
+            .traced(tracer)
+            .counted(outcomes);
             Some(Door::bind(&config.proxy, gateway, |address| {
                 sockets.inherit("proxy.listen", address)
             })?)
@@ -169,7 +175,7 @@ impl Process {
             config: config.flags.clone(),
             pool: db::connect_lazily(config.database.url.reveal(), &own)?,
             instance: Instance {
-                id: crate::flags::disk::StateDir::open(&config.flags.state_dir)?.instance_id()?,
+                id: StateDir::open(&config.flags.state_dir)?.instance_id()?,
                 started: std::time::Instant::now(),
                 name,
                 roles: roles.iter().map(|r| r.as_str().to_owned()).collect(),
@@ -197,6 +203,12 @@ impl Process {
             legacy_queries(&config)?,
             config.rollout.clone(),
         ));
+        let counted = CancellationToken::new();
+        if roles.contains(&Role::Proxy) {
+            let instance = StateDir::open(&config.flags.state_dir)?.instance_id()?;
+            // Bound: one statement at a time, five minutes of counts, one second at the stop.
+            tasks.spawn(collector.run(pool.clone(), instance, counted.clone()));
+        }
         let admin = control::State::new(
             pool.clone(),
             flags.clone(),
@@ -245,10 +257,11 @@ impl Process {
             }
         }
         let (capabilities, seen) = watch::channel(wanted(&config));
+        let guard = Arc::new(ArcSwap::from_pointee(config.guard.clone()));
         if roles.contains(&Role::Control) {
             tasks.spawn(tend_database(pool.clone(), seen, stop.clone()));
+            let jobs = jobs(&config, &guard, &metrics, &queries)?;
             let (url, stop) = (config.database.url.clone(), stop.clone());
-            let jobs = jobs(&config, &queries)?;
             tasks.spawn(async move { controller::run(pool, url.reveal(), jobs, stop).await });
         }
         tasks.spawn(reload(
@@ -256,7 +269,7 @@ impl Process {
             config.clone(),
             builder,
             edge,
-            capabilities,
+            (capabilities, guard),
             set_filter,
             stop.clone(),
         ));
@@ -290,6 +303,7 @@ impl Process {
             metrics,
             tasks,
             stop,
+            counted,
             door,
             access_log,
             flags,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Watch, needs_restart};
 use crate::identity::{Chain, jwt::Keyrings, store};
 use crate::proxy::{Capability, edge::Edge, limits::Limiter};
-use crate::rollout::{self, Author, Source as ChangeSource, Terms, Wanted};
+use crate::rollout::{self, Author, Source as ChangeSource, Terms, Wanted, guard};
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{Metrics, SetFilter};
 
@@ -57,7 +57,7 @@ pub(super) async fn reload(
     mut in_force: Config,
     builder: EdgeBuilder,
     edge: Arc<ArcSwap<Edge>>,
-    capabilities: watch::Sender<Vec<Wanted>>,
+    (capabilities, guard): (watch::Sender<Vec<Wanted>>, Arc<ArcSwap<guard::Config>>),
     set_filter: SetFilter,
     stop: CancellationToken,
 ) {
@@ -104,6 +104,9 @@ pub(super) async fn reload(
         }
         edge.store(Arc::new(fresh));
         capabilities.send_replace(wanted(&config));
+        if config.guard != in_force.guard {
+            guard.store(Arc::new(config.guard.clone()));
+        }
         builder.metrics.config_reloads.inc();
         tracing::info!("the changed configuration is in force");
         in_force = config;

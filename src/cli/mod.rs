@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 mod flag;
 mod freeze;
+mod guard;
 mod issued;
 mod output;
 mod overrides;
@@ -132,6 +133,9 @@ enum Command {
     /// What stands above every flag
     #[command(subcommand)]
     Override(overrides::Command),
+    /// What the guard says of the modern side, and why
+    #[command(subcommand)]
+    Guard(guard::Command),
     /// Take tenants, a wave, a capability or everything back to legacy, confirmed by every proxy
     Rollback(rollback::RollbackArgs),
     /// Stop writes and sends of a tenant, a capability or everything for a while; reads go on
@@ -162,6 +166,8 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => crate::app::serve(args.into()).map_err(Failure::from),
         Command::Check(args) => check::run(&output, args),
         Command::Demo(args) => serve::demo(args),
+        // It asks no server, and must not need to know of one.
+        Command::Guard(guard::Command::Test(args)) => guard::test(&output, &args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ficus", &mut script);
@@ -199,6 +205,7 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
             Command::Capability(command) => capability::run(&client, command).await,
             Command::Wave(command) => wave::run(&client, command).await,
             Command::Override(command) => overrides::run(&client, command).await,
+            Command::Guard(command) => guard::run(&client, command).await,
             Command::Rollback(args) => rollback::run(&client, args).await,
             Command::Freeze(args) => freeze::freeze(&client, args).await,
             Command::Unfreeze(args) => freeze::unfreeze(&client, args).await,

@@ -7,6 +7,7 @@ mod address;
 mod alerts;
 mod check;
 mod fault;
+mod guard;
 mod jwt;
 mod layers;
 mod lookups;
@@ -56,6 +57,7 @@ pub struct Config {
     pub engine: crate::engine::Config,
     pub rollout: crate::rollout::queries::Config,
     pub telemetry: crate::telemetry::Config,
+    pub guard: crate::rollout::guard::Config,
     /// The instance's name in `ficus status`. Default: host name and first port.
     pub instance: Option<String>,
 }
@@ -227,7 +229,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         .iter()
         .map(|(name, _)| name.clone())
         .collect();
-    proxy::check_defaults(
+    let limits = proxy::check_defaults(
         Section::of_defaults(reader, "defaults.upstream", upstream.clone()),
         Section::of_defaults(reader, "defaults.capability", capability.clone()),
         Section::of_defaults(reader, "defaults.route", route.clone()),
@@ -257,6 +259,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
     let alerts = alerts::read(root.section("alerts"), link);
     let database = planes::read_database(root.section("database"));
     let flags = planes::read_flags(root.section("flags"));
+    let guarding = guard::read(root.section("guard"));
     let telemetry = planes::read_telemetry(root.section("telemetry"));
     let dashboard = planes::read_dashboard(root.section("dashboard"));
     let engine = planes::read_engine(root.section("engine"));
@@ -307,6 +310,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         .for_each(|fault| reader.add(fault));
 
     Some(Config {
+        guard: guarding?.with(limits?, proxy.limits?),
         proxy: proxy.config?,
         tenant: tenant?,
         flags: flags?,

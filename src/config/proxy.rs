@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::fault::suggestion;
 use super::section::Section;
 use super::upstream::read_upstream;
-use super::{address, policy, tls, value};
+use super::{address, guard, policy, tls, value};
 use crate::flags::{Effect, Side, Sticky};
 use crate::proxy::{Capability, Config, Fallback, Limits, Route, RouteTarget, Timeouts};
+use crate::rollout::guard::Limits as GuardLimits;
 
 /// A snapshot packs two bits a capability into one row of a tenant.
 const MOST_CAPABILITIES: usize = 64;
@@ -54,6 +55,8 @@ pub struct ProxyRead {
     pub tls_listen: Vec<SocketAddr>,
     /// In the order of the file; `None` has faults of its own.
     pub routes: Vec<Option<Route>>,
+    /// What the guard holds each capability to.
+    pub limits: Option<BTreeMap<String, GuardLimits>>,
     /// Whether `legacy` is among the upstreams, and whether anything needs it.
     pub has_legacy: bool,
     pub needs_legacy: bool,
@@ -103,6 +106,17 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
     let capabilities = collect_named(capabilities, |section| {
         read_capability(section, &upstream_names)
     });
+    let (capabilities, guarded) = match capabilities {
+        None => (None, None),
+        Some(read) => {
+            let limits = read
+                .iter()
+                .map(|(name, (_, limits))| (name.clone(), limits.clone()));
+            let limits = limits.collect();
+            let capabilities = read.into_iter().map(|(name, (it, _))| (name, it)).collect();
+            (Some(capabilities), Some(limits))
+        }
+    };
     let routes: Vec<Option<Route>> = routes
         .into_iter()
         .map(|section| read_route(section, &capability_names, &upstream_names))
@@ -131,6 +145,7 @@ pub fn read(sections: ProxySections<'_, '_>) -> ProxyRead {
         listen,
         tls_listen,
         routes,
+        limits: guarded,
         has_legacy,
         needs_legacy,
     }
@@ -142,15 +157,18 @@ pub fn check_defaults(
     capability: Section<'_, '_>,
     route: Section<'_, '_>,
     upstreams: &[String],
-) {
+) -> Option<GuardLimits> {
     let names = upstreams
         .iter()
         .cloned()
         .chain([LEGACY.to_owned()])
         .collect();
     read_upstream(upstream);
+    let mut capability = capability;
+    let limits = guard::read_limits(capability.section("guard"));
     read_capability(capability, &names);
     read_route(route, &BTreeSet::new(), &names);
+    limits
 }
 
 fn collect_named<'r, 'e, T>(
@@ -224,21 +242,23 @@ fn read_timeouts(mut section: Section<'_, '_>) -> Option<Timeouts> {
 fn read_capability(
     mut section: Section<'_, '_>,
     upstreams: &BTreeSet<String>,
-) -> Option<Capability> {
+) -> Option<(Capability, GuardLimits)> {
     let effect = section.word("effect", &EFFECTS);
     let splits = section.word("by", &[("tenant", false), ("split", true)]);
     let sticky = section.word("sticky", &Sticky::WORDS);
     let legacy = section.text("legacy", |name| known(name, "upstream", upstreams));
     let modern = section.text("modern", |name| known(name, "upstream", upstreams));
     let fallback = section.word("fallback", &FALLBACKS);
+    let limits = guard::read_limits(section.part("guard", "defaults.capability.guard"));
     section.finish();
-    Some(Capability {
+    let capability = Capability {
         effect: effect?,
         legacy: legacy?,
         modern: modern?,
         fallback: fallback?,
         split_by: splits?.then_some(sticky?),
-    })
+    };
+    Some((capability, limits?))
 }
 
 fn read_route(

@@ -5,7 +5,7 @@
 use super::Config;
 
 /// The keys in which two configurations differ and which only a restart applies. Everything else of
-/// `[proxy]`, `[upstream.*]`, `[capability.*]`, `[[route]]`, `[[tenant]]`, `telemetry.log`, and which requests
+/// `[proxy]`, `[upstream.*]`, `[capability.*]`, `[[route]]`, `[[tenant]]`, `[guard]`, `telemetry.log`, and which requests
 /// `telemetry.traces` records, applies at once.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let differs = [

@@ -138,7 +138,7 @@ fn defaults_with_examples() -> String {
 /// Every key of a file, as readers ask for it: an entry's under its kind, whatever its name or place.
 fn keys_of(section: &str, table: &toml::Table, keys: &mut BTreeSet<String>) {
     for (key, value) in table {
-        let part = matches!(key.as_str(), "tls" | "health" | "outlier" | "breaker");
+        let part = ["tls", "health", "outlier", "breaker", "guard"].contains(&key.as_str());
         let entry = matches!(section, "upstream" | "capability") && value.is_table() && !part;
         let inner = match section {
             "" | "defaults" => key.clone(),

@@ -67,7 +67,8 @@ async fn roll_back(
         .to_owned();
     let how = body.checked(Caller::new(actor, Source::Local))?;
     let scope = match body.scope()? {
-        Scope::Tenants(tenants) => LocalScope::Tenants(tenants),
+        // Of a tenant a proxy by itself takes back everything: the wider, the safer.
+        Scope::Tenants(tenants) | Scope::Flags(_, tenants) => LocalScope::Tenants(tenants),
         Scope::Capability(name) => LocalScope::Capability(name),
         Scope::All => LocalScope::All,
         Scope::Wave(_) => {

@@ -17,6 +17,7 @@ mod explain;
 mod extract;
 mod flags;
 mod freezes;
+mod guard;
 mod health;
 mod idempotency;
 mod local;
@@ -275,6 +276,16 @@ pub fn endpoints() -> Vec<Endpoint> {
             .says("End a freeze")
             .takes::<freezes::UnfreezeBody>()
             .answers::<Written>(),
+        read("/api/v1/guard", get(guard::list))
+            .says("What the guard says of each capability")
+            .answers::<Page<rollout::guard::Guarded>>(),
+        read("/api/v1/guard/{capability}", get(guard::show))
+            .says("What the guard says of a capability and its tenants, and why")
+            .answers::<rollout::guard::GuardedDetail>(),
+        write(Method::POST, "/api/v1/outcomes", post(guard::report))
+            .says("Report what became of the modern side's work, for the guard")
+            .takes::<guard::OutcomesBody>()
+            .answers::<guard::Told>(),
         read("/api/v1/overrides", get(overrides::list))
             .says("List what stands above every flag")
             .answers::<Page<rollout::Override>>(),

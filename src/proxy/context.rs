@@ -51,6 +51,8 @@ pub struct Context {
     pub(super) refusal: Option<Refusal>,
     /// When a refusal was out: what is left of the request is read after it, and is not waited for.
     pub(super) refused_after: Option<Duration>,
+    /// When the head of the answer was there.
+    pub(super) answered_after: Option<Duration>,
     /// `None`: the request is not recorded.
     pub(super) trace: Option<Box<Trace>>,
     /// Under way until the request is over. `None`: it reads.
@@ -91,6 +93,7 @@ impl Context {
             preflight: false,
             refusal: None,
             refused_after: None,
+            answered_after: None,
             trace: None,
             write: None,
             cookie: None,

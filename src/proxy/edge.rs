@@ -20,6 +20,7 @@ use super::upstream::failover::Failure;
 use super::{Config, Fallback, Limits, RouteTarget, Timeouts, tls};
 use crate::flags::{Caller, Decision, Effect, Keys, Reason, Side, Snapshot, decide_for};
 use crate::identity::{Chain, Named};
+use crate::rollout::outcomes::CapabilityId;
 use crate::telemetry::{CapabilityMetrics, Metrics};
 
 /// The capability's name for requests that belong to none, in logs and metrics.
@@ -72,6 +73,8 @@ pub struct Capability {
     pub name: Arc<str>,
     pub header: HeaderValue,
     pub metrics: CapabilityMetrics,
+    /// Under what the guard counts its requests; `None`: they belong to no capability.
+    pub counted: Option<CapabilityId>,
     legacy: Option<usize>,
     modern: Option<usize>,
     /// What its requests do to the world; `None` for those that belong to no capability.
@@ -119,10 +122,15 @@ impl Edge {
             .enumerate()
             .map(|(i, u)| (u.name.as_str(), i))
             .collect();
-        let capability = |name: &str, legacy: &str, modern: &str, effect, falls_back| Capability {
+        let capability = |name: &str,
+                          legacy: &str,
+                          modern: &str,
+                          effect: Option<Effect>,
+                          falls_back| Capability {
             name: Arc::from(name),
             header: HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static(NO_CAPABILITY)),
             metrics: metrics.capability(name),
+            counted: effect.and_then(|_| CapabilityId::of(name)),
             legacy: place.get(legacy).copied(),
             modern: place.get(modern).copied(),
             effect,

@@ -29,6 +29,7 @@ use super::forward::dress;
 use super::headers::{X_REQUEST_ID, fresh_ids, is_request_id};
 use super::hold;
 use super::limits::client::Known;
+use super::outcome;
 use super::policy::apply::{
     admit, answer_preflight, check_length, check_origin, dress as dress_answer, find_route, take,
     take_for,
@@ -38,6 +39,7 @@ use super::trace;
 use super::upstream::journey::{Body, X_FICUS_MISS};
 use crate::flags::{Caller, Flags, Keys};
 use crate::identity::{Facts, Resolution, Unresolved, User, normalise_host};
+use crate::rollout::outcomes::Outcomes;
 use crate::telemetry::Metrics;
 use crate::telemetry::traces::Tracer;
 
@@ -57,6 +59,8 @@ pub struct Gateway {
     access_log: AccessLog,
     /// `None`: traces are off.
     tracer: Option<Tracer>,
+    /// Where the guard's counts go. `None`: nobody counts.
+    outcomes: Option<Outcomes>,
     unresolved: [Counter; Unresolved::ALL.len()],
     refused: [Counter; Refusal::ALL.len()],
 }
@@ -76,12 +80,23 @@ impl Gateway {
             metrics,
             access_log,
             tracer: None,
+            outcomes: None,
         }
     }
 
     /// With spans of those requests that the tracer takes.
     pub fn traced(self, tracer: Option<Tracer>) -> Self {
         Self { tracer, ..self }
+    }
+
+    /// With counts for the guard.
+    pub fn counted(self, outcomes: Outcomes) -> Self {
+        let outcomes = Some(outcomes);
+        Self { outcomes, ..self }
+    }
+
+    pub(super) fn outcomes(&self) -> Option<Outcomes> {
+        self.outcomes.clone()
     }
 
     /// What the configuration means, now and after each reload.
@@ -415,6 +430,7 @@ impl ProxyHttp for Gateway {
         if let (true, Some(connection)) = (interim, connection) {
             connection.begin_tunnel();
         }
+        ctx.answered_after = Some(ctx.begun.elapsed());
         if let Some(trace) = &mut ctx.trace {
             trace.answered(response.status.as_u16());
         }
@@ -577,6 +593,9 @@ impl ProxyHttp for Gateway {
                 status,
                 elapsed.as_secs_f64(),
             );
+        }
+        if let Some(outcomes) = &self.outcomes {
+            outcome::count(outcomes, ctx, status, e, elapsed);
         }
         if self.access_log.is_on() {
             ctx.write_line(&self.access_log, session, e, status, elapsed);

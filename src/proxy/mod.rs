@@ -18,6 +18,7 @@ mod hold;
 pub mod in_flight;
 pub mod intent;
 pub mod limits;
+mod outcome;
 pub mod policy;
 pub mod refusal;
 pub mod routes;

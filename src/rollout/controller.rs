@@ -24,6 +24,7 @@ pub struct Job {
     name: &'static str,
     every: Duration,
     run: Box<dyn Fn(PgPool, DateTime<Utc>) -> Running + Send + Sync>,
+    end: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Job {
@@ -38,6 +39,16 @@ impl Job {
             name,
             every,
             run: Box::new(move |pool, now| Box::pin(run(pool, now))),
+            end: None,
+        }
+    }
+
+    /// What is to be done when the lead is lost.
+    pub fn ending(self, end: impl Fn() + Send + Sync + 'static) -> Self {
+        let end: Box<dyn Fn() + Send + Sync> = Box::new(end);
+        Self {
+            end: Some(end),
+            ..self
         }
     }
 
@@ -85,7 +96,10 @@ pub async fn run(pool: PgPool, url: &str, jobs: Vec<Job>, stop: CancellationToke
             loop {
                 tokio::select! {
                     // Dropping the set ends what is left of it.
-                    () = until.cancelled() => return,
+                    () = until.cancelled() => {
+                        jobs.iter().filter_map(|job| job.end.as_ref()).for_each(|end| end());
+                        return;
+                    }
                     // One that panicked is not begun again before the next lead; the others go on.
                     Some(Err(e)) = running.join_next() => {
                         tracing::error!(error = %e, "a job of the leader ended badly");

@@ -19,6 +19,7 @@ mod history;
 mod idempotency;
 mod instances;
 mod issued;
+pub mod outcomes;
 mod overrides;
 pub mod queries;
 mod roll_back;

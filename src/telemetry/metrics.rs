@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::capability::{CapabilityMetrics, RequestLabels, STATUSES, SideMetrics};
 use super::exemplars;
+use super::guard::GuardMetrics;
 use super::histogram::Histogram;
 use super::traces::SpanCounters;
 use super::upstream::{UpstreamFamilies, UpstreamMetrics};
@@ -79,6 +80,7 @@ pub struct Metrics {
     pub writes_in_flight: Gauge,
     pub freezes: Gauge,
     pub slow_readers: Gauge,
+    pub guard: GuardMetrics,
 }
 
 impl Default for Metrics {
@@ -119,6 +121,7 @@ impl Metrics {
             writes_in_flight: Gauge::default(),
             freezes: Gauge::default(),
             slow_readers: Gauge::default(),
+            guard: GuardMetrics::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -252,6 +255,7 @@ impl Metrics {
             "Clients whose answers wait for them now",
             metrics.slow_readers.clone(),
         );
+        metrics.guard.register(r);
         metrics
     }
 

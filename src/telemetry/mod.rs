@@ -4,6 +4,7 @@
 
 mod capability;
 mod exemplars;
+mod guard;
 mod histogram;
 mod metrics;
 pub mod traces;
@@ -16,6 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use capability::CapabilityMetrics;
+pub use guard::GuardMetrics;
 pub use histogram::Histogram;
 pub use metrics::Metrics;
 pub use upstream::UpstreamMetrics;

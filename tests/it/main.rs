@@ -23,6 +23,7 @@ mod demo;
 mod embedded;
 mod engine;
 mod fleet;
+mod guard;
 mod identity;
 mod laravel;
 mod ofrep;

@@ -136,6 +136,12 @@ async fn serve(
     stop: CancellationToken,
     (ready, stopping): (oneshot::Sender<()>, watch::Sender<bool>),
 ) {
+    // Bound: one task, which ends after the last connection.
+    let counted = CancellationToken::new();
+    let counting = gateway.outcomes().map(|outcomes| {
+        let counted = counted.clone();
+        tokio::spawn(async move { outcomes.tend(counted).await })
+    });
     // Made here: pingora's pool of upstream connections belongs to the runtime in which it is used.
     let mut proxy = http_proxy(&conf, gateway);
     let (options, http2) = http2_options(&keeper.edge.load());
@@ -178,6 +184,10 @@ async fn serve(
     }
     open.close();
     open.wait().await;
+    counted.cancel();
+    if let Some(counting) = counting {
+        let _ = counting.await;
+    }
 }
 
 /// One connection of a worker's load.

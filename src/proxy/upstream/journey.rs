@@ -59,6 +59,8 @@ pub struct Journey {
     fresh: bool,
     /// Why legacy answers in the other side's place.
     fallback: Option<Failure>,
+    /// The last thing that went wrong.
+    failure: Option<Failure>,
     /// When a refusal's client may come again.
     pub retry_after: Option<Duration>,
 }
@@ -75,6 +77,7 @@ impl Journey {
             avoid: None,
             fresh: false,
             fallback: None,
+            failure: None,
             retry_after: None,
         }
     }
@@ -91,6 +94,21 @@ impl Journey {
     /// Why the decision's side did not answer, where legacy did in its place.
     pub fn fallback(&self) -> Option<&'static str> {
         self.fallback.map(Failure::as_str)
+    }
+
+    /// Why legacy answers in modern's place.
+    pub fn fell_back(&self) -> Option<Failure> {
+        self.fallback
+    }
+
+    /// An upstream was asked, or would have been and was not able to take it.
+    pub fn has_asked(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// The last thing that went wrong, whether it was mended or not.
+    pub fn last_failure(&self) -> Option<Failure> {
+        self.failure
     }
 
     /// The Host that the address wants that is asked.
@@ -258,6 +276,7 @@ impl Journey {
 
     /// Decides, and goes there.
     fn decide(&mut self, edge: &Edge, verdict: &Verdict, body: Body, failure: Failure) -> Next {
+        self.failure = Some(failure);
         let decided = next(&self.situation(edge, verdict, body, failure));
         match decided {
             Next::GiveUp => {}

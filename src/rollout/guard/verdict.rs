@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 
 /// What is known of the modern side. Only [`Verdict::Fail`] ever moves anybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Pass,
@@ -30,13 +30,23 @@ impl Verdict {
         }
     }
 
+    /// In the metric: the higher, the worse.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Pass => 0,
+            Self::Insufficient => 1,
+            Self::NoData => 2,
+            Self::Fail => 3,
+        }
+    }
+
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.as_str() == word)
     }
 }
 
 /// A verdict with its time and its reasons.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NewestVerdict {
     pub verdict: Verdict,
     /// When it was judged; `None`: never.

@@ -332,15 +332,16 @@ pub(in crate::rollout) async fn take_back(write: &mut Write, name: &str) -> Resu
 /// Holds the waves under way that have moved one of these tenants.
 pub(in crate::rollout) async fn hold_those_of(
     write: &mut Write,
+    capability: Option<&str>,
     tenants: &[i64],
 ) -> Result<u64, Error> {
     let hold = sqlx::query(
         "update ficus.wave as w set state = 'held'
-         where w.state in ('running', 'paused') and w.step > 0
+         where w.state in ('running', 'paused') and w.step > 0 and ($2::text is null or w.capability = $2)
            and exists (select from ficus.wave_member as m
                        where m.wave_id = w.id and m.tenant_id = any ($1) and m.moved_revision is not null)",
     );
-    write.execute(hold.bind(tenants)).await
+    write.execute(hold.bind(tenants).bind(capability)).await
 }
 
 /// Holds the waves under way of a capability, or with `None` of all.

@@ -15,13 +15,18 @@ pub const IMPORTS: [(&str, &[&str]); 19] = [
     // db: the connection to legacy's own sessions.
     ("identity", &["db", "ids", "secret"]),
     // secret: the key of a client certificate, and the URL of the Redis in which proxies count together.
+    // rollout: `outcomes` and nothing else, into which it counts.
     (
         "proxy",
-        &["flags", "identity", "ids", "secret", "telemetry"],
+        &["flags", "identity", "ids", "rollout", "secret", "telemetry"],
     ),
     ("db", &["secret"]),
-    // db: the lead, which one process has.
-    ("rollout", &["db", "flags", "ids", "secret"]),
+    // alerts: what the guard does is told. db: the lead, which one process has. telemetry: what of the counts was given up,
+    // and the guard's verdicts.
+    (
+        "rollout",
+        &["alerts", "db", "flags", "ids", "secret", "telemetry"],
+    ),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
     (
         "control",
@@ -225,7 +230,7 @@ pub const LONG_FILES: [(&str, usize, &str); 5] = [
     ),
     (
         "src/proxy/gateway.rs",
-        600,
+        620,
         "pingora's phases in the order in which it calls them, one impl",
     ),
     (
