@@ -129,12 +129,22 @@ async fn of_racing_writers_one_wins_each_revision_and_no_rollback_is_lost() {
     assert_eq!(count(db.pool(), left).await, 0);
 }
 
+/// Revision, entity, source, tenant, before, after.
+type Item = (
+    i64,
+    String,
+    String,
+    Option<i64>,
+    Option<serde_json::Value>,
+    serde_json::Value,
+);
+
 /// Revision by revision: each changed once, each transition from the state before it; nothing moves forward while the wave
 /// is held, until a person resumes it, and no rollback leaves behind whom the wave has moved.
 async fn the_audit_tells_one_story(pool: &PgPool, first: Revision) {
     let gaps = "select (select revision from ficus.clock) - (select count(*) from ficus.change)";
     assert_eq!(count(pool, gaps).await, 0, "one change a revision");
-    let items: Vec<(i64, String, String, Option<i64>, Option<serde_json::Value>, serde_json::Value)> = sqlx::query_as(
+    let items: Vec<Item> = sqlx::query_as(
         "select c.revision, i.entity, c.source, i.tenant_id, i.before, i.after from ficus.change as c
          join ficus.change_item as i on i.revision = c.revision where c.revision > $1 order by c.revision",
     )
