@@ -20,7 +20,7 @@ create table ficus.freeze (
     constraint freeze_tenant_fkey foreign key (tenant_id) references ficus.tenant (id) on delete cascade,
     constraint freeze_capability_fkey foreign key (capability) references ficus.capability (name),
     constraint freeze_has_one_scope check (num_nonnulls(tenant_id, capability) <= 1),
-    constraint freeze_has_an_end check (isfinite(until)),
+    constraint freeze_end_is_a_time check (isfinite(until)),
     constraint freeze_ends_later check (until > changed_at),
     -- A freeze that is forgotten must not outlive the night shift.
     constraint freeze_ends_within_a_day check (until <= changed_at + interval '24 hours')

@@ -95,10 +95,10 @@ impl Percent {
         if !digits(whole) || !digits(decimals) || whole.len() > 3 || decimals.len() > 2 {
             return Err(fault());
         }
-        let whole: u16 = whole.parse().map_err(|_| fault())?;
-        let hundredths: u16 = format!("{decimals:0<2}").parse().map_err(|_| fault())?;
-        match whole * 100 + hundredths {
-            all @ 0..=10_000 => Ok(Self(all)),
+        let whole: u32 = whole.parse().map_err(|_| fault())?;
+        let hundredths: u32 = format!("{decimals:0<2}").parse().map_err(|_| fault())?;
+        match u16::try_from(whole * 100 + hundredths) {
+            Ok(all) if all <= 10_000 => Ok(Self(all)),
             _ => Err(fault()),
         }
     }
@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn what_is_no_percentage_is_refused() {
         for text in [
-            "", "-1", "101", "100.01", "1.234", ".5", "5.", "NaN", "1e1", "0x1", "10 %", "１",
+            "", "-1", "101", "656", "999", "100.01", "1.234", ".5", "5.", "NaN", "1e1", "0x1",
+            "10 %", "１",
         ] {
             assert!(Percent::parse(text).is_err(), "{text:?}");
         }

@@ -83,11 +83,13 @@ fn decode(text: &str) -> Cow<'_, str> {
             .get(..2)
             .and_then(|pair| std::str::from_utf8(pair).ok());
         let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        (rest, _) = match (first, byte) {
-            (b'%', Some(byte)) => (&tail[2..], bytes.push(byte)),
-            (b'+', _) => (tail, bytes.push(b' ')),
-            (other, _) => (tail, bytes.push(*other)),
+        let (byte, left) = match (first, byte) {
+            (b'%', Some(byte)) => (byte, &tail[2..]),
+            (b'+', _) => (b' ', tail),
+            (other, _) => (*other, tail),
         };
+        bytes.push(byte);
+        rest = left;
     }
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -44,10 +44,10 @@ pub fn named(headers: &HeaderMap) -> Option<&str> {
     let pairs = lines
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(';'));
-    let values = pairs.filter_map(|pair| pair.trim().strip_prefix(NAME)?.strip_prefix('='));
+    let mut values = pairs.filter_map(|pair| pair.trim().strip_prefix(NAME)?.strip_prefix('='));
     let is_ours =
         |value: &&str| value.len() == LENGTH && value.bytes().all(|b| LETTERS.contains(&b));
-    values.into_iter().find(is_ours)
+    values.find(is_ours)
 }
 
 /// For this host alone, not for scripts, not with requests that other sites make but for links; over TLS only where the client

@@ -70,11 +70,13 @@ pub const IMPORTS: [(&str, &[&str]); 19] = [
             "telemetry",
         ],
     ),
-    // control and rollout: the CLI speaks the API's own types, and runs its routes in this process for --direct.
+    // control and rollout: the CLI speaks the API's own types, and runs its routes in this process for --direct. alerts and
+    // identity: `ficus check` asks their places whether they answer.
     (
         "cli",
         &[
-            "alerts", "app", "config", "control", "db", "demo", "flags", "ids", "proxy", "rollout",
+            "alerts", "app", "config", "control", "db", "demo", "flags", "identity", "ids",
+            "proxy", "rollout",
         ],
     ),
     // The product's user: it starts ficus as anybody would.
@@ -187,6 +189,10 @@ pub const FENCES: [Fence; 8] = [
             (
                 "src/cli/backend.rs",
                 "the client of the admin API and of the sockets",
+            ),
+            (
+                "src/telemetry/traces/collector.rs",
+                "the client that OTLP's exporter is given: no variable of the environment changes it",
             ),
             (
                 "src/identity/jwt/remote.rs",

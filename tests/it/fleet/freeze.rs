@@ -24,6 +24,7 @@ async fn ask(
     tenant: &str,
     fields: &[(&str, &str)],
 ) -> u16 {
+    let is_head = method == "HEAD";
     let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
     let mut request = client().request(method, ficus.url(path));
     request = request.header("x-tenant-id", tenant);
@@ -40,8 +41,10 @@ async fn ask(
             .expect("seconds");
         assert!((1..=900).contains(&seconds), "{seconds}");
         assert_eq!(answer.headers()["content-type"], "application/problem+json");
-        let problem: serde_json::Value = answer.json().await.expect("a document");
-        assert_eq!(problem["code"], "frozen");
+        if !is_head {
+            let problem: serde_json::Value = answer.json().await.expect("a document");
+            assert_eq!(problem["code"], "frozen");
+        }
     }
     status
 }

@@ -8,7 +8,7 @@ use super::*;
 async fn a_freeze_has_one_scope_and_an_end_within_a_day() {
     let db = with_tenants(2).await;
     for (values, constraint) in [
-        ("(1, null, 'infinity')", "freeze_has_an_end"),
+        ("(1, null, 'infinity')", "freeze_end_is_a_time"),
         (
             "(1, null, now() + interval '25 hours')",
             "freeze_ends_within_a_day",
