@@ -3,11 +3,13 @@
 //! Its own file, because the features bring their jobs and only the composition root knows them all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::alerts::{self, Senders};
 use crate::config::Config;
 use crate::rollout;
+use crate::rollout::audit::anchor::{self, anchor};
 use crate::rollout::controller::Job;
 use crate::rollout::queries::Queries;
 use crate::rollout::wave;
@@ -28,6 +30,7 @@ pub(super) fn jobs(config: &Config, queries: &Arc<Queries>) -> anyhow::Result<Ve
             let queries = Arc::clone(&queries);
             async move { Ok(wave::advance_waves(&pool, Some(&queries)).await?) }
         }),
+        anchor_audit(config.audit.clone()),
         Job::new("end of freezes", TEN_SECONDS, |pool, _| async move {
             rollout::clear_ended(&pool).await?;
             Ok(())
@@ -44,4 +47,20 @@ pub(super) fn jobs(config: &Config, queries: &Arc<Queries>) -> anyhow::Result<Ve
             async move { alerts::deliver(&pool, &senders, now).await }
         }),
     ])
+}
+
+/// Takes the head of the audit's chain out of the database, where it has moved.
+fn anchor_audit(config: anchor::Config) -> Job {
+    let last = Arc::new(AtomicI64::new(0));
+    Job::new("anchor-audit", config.anchor_every, move |pool, now| {
+        let (config, last) = (config.clone(), Arc::clone(&last));
+        async move {
+            if config.anchor_file.is_none() && config.anchor_webhook.is_empty() {
+                return Ok(());
+            }
+            let anchored = anchor(&pool, &config, last.load(Ordering::Relaxed), now).await?;
+            last.store(anchored, Ordering::Relaxed);
+            Ok(())
+        }
+    })
 }

@@ -203,7 +203,8 @@ impl Process {
             Some(Arc::clone(&explainer)),
             Arc::clone(&metrics),
         )
-        .asking(Arc::clone(&queries));
+        .asking(Arc::clone(&queries))
+        .until(stop.clone());
         let admin = if roles.contains(&Role::Control) {
             control::router(admin)
         } else {

@@ -5,6 +5,7 @@
 
 mod apikey;
 mod audit;
+mod audit_chain;
 mod backend;
 mod capability;
 mod check;

@@ -11,13 +11,13 @@ use serde_json::{Map, Value, json};
 use super::exit::{Failure, UNCONFIRMED};
 use super::output::{Paint, duration, or_dash};
 use super::{Client, Output};
-use crate::control::{Written, parse_patience};
+use crate::control::{Written, parse_patience, parse_reason};
 use crate::rollout::{Proxy, ProxyState};
 
 #[derive(Debug, Args)]
 pub struct WriteArgs {
     /// Why; it stands in the audit
-    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = parse_reason)]
     reason: Option<String>,
     /// Check everything, show what would change, change nothing
     #[arg(long)]

@@ -49,6 +49,7 @@ pub struct Config {
     pub tenant: Vec<crate::identity::Resolver>,
     pub flags: crate::flags::Config,
     pub control: crate::control::Config,
+    pub audit: crate::rollout::audit::anchor::Config,
     pub alerts: crate::alerts::Config,
     pub database: crate::db::Config,
     pub dashboard: crate::dashboard::Config,
@@ -249,6 +250,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         root.listed("reconcile", ("defaults.reconcile", reconcile)),
     );
     let control = planes::read_control(root.section("control"));
+    let audit = planes::read_audit(root.section("audit"));
     let link = control
         .as_ref()
         .and_then(|control| control.public_url.clone());
@@ -308,6 +310,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         proxy: proxy.config?,
         tenant: tenant?,
         flags: flags?,
+        audit: audit?,
         control: control?,
         alerts: alerts?,
         database: database?,

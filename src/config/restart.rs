@@ -27,6 +27,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             "control.public_url",
             old.control.public_url != new.control.public_url,
         ),
+        ("audit", old.audit != new.audit),
         ("alerts", old.alerts != new.alerts),
         ("database.url", old.database.url != new.database.url),
         (

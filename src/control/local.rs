@@ -65,10 +65,7 @@ async fn roll_back(
         .and_then(|name| name.to_str().ok())
         .unwrap_or("local")
         .to_owned();
-    let how = body.checked(Caller {
-        actor,
-        source: Source::Local,
-    })?;
+    let how = body.checked(Caller::new(actor, Source::Local))?;
     let scope = match body.scope()? {
         Scope::Tenants(tenants) => LocalScope::Tenants(tenants),
         Scope::Capability(name) => LocalScope::Capability(name),

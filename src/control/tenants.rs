@@ -12,7 +12,7 @@ use super::{Caller, Page, Problem, State, Written, default_limit};
 use crate::ids::TenantId;
 use crate::rollout::{self, Class, NewTenant, Tenant, TenantPatch};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     after: Option<i64>,

@@ -13,7 +13,7 @@ use crate::rollout::wave::{
     self, Defaults, Draft, GateResult, Plan, PlannedWave, Transition, Wave, WaveDetail,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     capability: Option<String>,
@@ -39,7 +39,7 @@ write_body!(SkipBody {
 });
 
 /// The answer to a plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PlanWritten {
     #[serde(flatten)]
     pub written: Written,
@@ -47,7 +47,7 @@ pub struct PlanWritten {
 }
 
 /// The answer to a transition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WaveWritten {
     #[serde(flatten)]
     pub written: Written,

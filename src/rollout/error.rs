@@ -54,6 +54,8 @@ pub enum Error {
         revision: Revision,
         why: &'static str,
     },
+    #[error("a write was done under this key already")]
+    Repeated,
     #[error("another transaction holds the control state: {}", Blockers(.0))]
     Locked(Vec<Blocker>),
     #[error("{0}")]
@@ -141,6 +143,7 @@ impl From<sqlx::Error> for Error {
                     Some("tenant_slug_key") => "the slug belongs to another tenant".to_owned(),
                     Some("split_capability_splits") => format!("{}: say by = \"split\" in its section of the configuration", e.message()),
                     Some("token_pkey") => "a token of this name exists, revoked or not: choose another name".to_owned(),
+                    Some("change_people_say_why") => "a write needs a reason: it stands in the audit".to_owned(),
                     Some("token_name_form") => {
                         "a token's name begins with a letter or digit and has at most 63 of A-Z a-z 0-9 @ _ . -".to_owned()
                     }

@@ -10,7 +10,7 @@ use super::transaction::{Write, within};
 use super::{Change, Error, Terms, capabilities};
 use crate::ids::Revision;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct Override {
     /// `None`: every capability.
     pub capability: Option<String>,

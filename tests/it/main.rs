@@ -12,6 +12,7 @@
 mod alerts;
 mod api_keys;
 mod architecture;
+mod audit;
 mod check;
 mod cli;
 mod control_api;
@@ -24,6 +25,8 @@ mod engine;
 mod fleet;
 mod identity;
 mod laravel;
+mod ofrep;
+mod openness;
 mod proxy;
 mod rollback;
 mod schema;

@@ -18,8 +18,11 @@ pub const ALGORITHM: &str = "w1";
 const EVERY_CAPABILITY: &str = "*";
 
 /// Above 0 and at most 100, in hundredths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "f64", into = "f64")]
+#[schemars(with = "f64")]
 pub struct Percent(u16);
 
 impl Percent {

@@ -33,7 +33,7 @@ pub use show::{wave, waves};
 pub(super) use act::{hold_all_of, hold_those_of, take_back};
 
 /// Where a wave stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WaveState {
     Planned,
@@ -78,7 +78,7 @@ impl TryFrom<String> for WaveState {
 }
 
 /// A wave as it stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Wave {
     pub name: String,
     pub capability: String,
@@ -120,7 +120,7 @@ impl Wave {
 }
 
 /// A wave, what its gates say now, and its members by step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WaveDetail {
     #[serde(flatten)]
     pub wave: Wave,
@@ -132,7 +132,7 @@ pub struct WaveDetail {
 }
 
 /// A step of a wave that has started.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct StepCount {
     pub step: i16,
     /// Members that move in it.

@@ -16,7 +16,7 @@ const CLASSES: [Class; 4] = [Class::Internal, Class::Low, Class::Medium, Class::
 const MAX_WAVES: usize = 100;
 
 /// A wave as a person writes it. What is absent is taken from [`Defaults`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Draft {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ pub struct Draft {
 }
 
 /// What drafts have that do not say otherwise.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
     /// 100 % at once unless given. The class internal always moves at once.
@@ -52,7 +52,7 @@ pub struct Defaults {
 }
 
 /// Why a wave cannot be planned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PlanFault {
     pub wave: String,
     pub fault: String,
@@ -247,7 +247,7 @@ fn known_gate(text: &str, checks: &BTreeSet<String>) -> Result<Gate, String> {
 }
 
 /// A wave of a plan, and what it would move.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PlannedWave {
     pub name: String,
     pub capability: String,
@@ -260,7 +260,7 @@ pub struct PlannedWave {
 }
 
 /// What stands on modern because of the wave once it is in this step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PlannedStep {
     pub percent: Percent,
     /// This step's own.
@@ -277,7 +277,7 @@ pub struct PlannedStep {
     pub largest: Option<Largest>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Largest {
     pub tenant: TenantId,
     pub slug: Option<String>,
