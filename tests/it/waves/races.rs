@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use ficus::ids::Revision;
 use ficus::rollout::wave::{self, advance_waves};
 use ficus::rollout::{Author, Error, Scope, Source, Terms, roll_back};
-use serde_json::Value;
 use sqlx::PgPool;
 
 use super::{count, draft, guard, plan, start, with_classes};
@@ -130,12 +129,21 @@ async fn of_racing_writers_one_wins_each_revision_and_no_rollback_is_lost() {
     assert_eq!(count(db.pool(), left).await, 0);
 }
 
+/// Revision, entity, source, tenant, before, after.
+type Item = (
+    i64,
+    String,
+    String,
+    Option<i64>,
+    Option<serde_json::Value>,
+    serde_json::Value,
+);
+
 /// Revision by revision: each changed once, each transition from the state before it; nothing moves forward while the wave
 /// is held, until a person resumes it, and no rollback leaves behind whom the wave has moved.
 async fn the_audit_tells_one_story(pool: &PgPool, first: Revision) {
     let gaps = "select (select revision from ficus.clock) - (select count(*) from ficus.change)";
     assert_eq!(count(pool, gaps).await, 0, "one change a revision");
-    type Item = (i64, String, String, Option<i64>, Option<Value>, Value);
     let items: Vec<Item> = sqlx::query_as(
         "select c.revision, i.entity, c.source, i.tenant_id, i.before, i.after from ficus.change as c
          join ficus.change_item as i on i.revision = c.revision where c.revision > $1 order by c.revision",
@@ -145,7 +153,7 @@ async fn the_audit_tells_one_story(pool: &PgPool, first: Revision) {
     .await
     .unwrap();
     assert!(!items.is_empty());
-    let mut wave: Option<Value> = None;
+    let mut wave: Option<serde_json::Value> = None;
     let mut flags: BTreeMap<i64, String> = BTreeMap::new();
     let before: Vec<(i64, String)> = sqlx::query_as(
         "select distinct on (tenant_id) tenant_id, after ->> 'state' from ficus.change_item
