@@ -34,6 +34,7 @@ use crate::proxy::gateway::Gateway;
 use crate::proxy::limits::Limiter;
 use crate::rollout::controller;
 use crate::rollout::outcomes::Collector;
+use crate::rollout::queries::Queries;
 use crate::telemetry::traces::Tracer;
 use crate::telemetry::{AccessLog as AccessLogConfig, Metrics, SetFilter};
 use crate::{control, dashboard, db, engine};
@@ -53,6 +54,22 @@ pub(super) struct Descent {
     pub inherited: Option<Inheritance>,
     pub lock: File,
     pub may_be_succeeded: bool,
+}
+
+/// Connections at most of the configuration's own queries.
+const QUERIES_POOL: u32 = 4;
+
+/// Legacy's database for the configuration's own queries, whose deadlines are their own.
+fn legacy_queries(config: &Config) -> anyhow::Result<sqlx::PgPool> {
+    let own = db::Config {
+        pool: QUERIES_POOL,
+        ..config.database.clone()
+    };
+    let url = match config.database.legacy_url.is_empty() {
+        true => &config.database.url,
+        false => &config.database.legacy_url,
+    };
+    db::connect_lazily(url.reveal(), &own)
 }
 
 /// Everything that runs in this process, and what stops it.
@@ -182,6 +199,10 @@ impl Process {
             flags: flags.clone(),
         });
         let pool = db::connect_lazily(config.database.url.reveal(), &config.database)?;
+        let queries = Arc::new(Queries::new(
+            legacy_queries(&config)?,
+            config.rollout.clone(),
+        ));
         let counted = CancellationToken::new();
         if roles.contains(&Role::Proxy) {
             let instance = StateDir::open(&config.flags.state_dir)?.instance_id()?;
@@ -193,7 +214,9 @@ impl Process {
             flags.clone(),
             Some(Arc::clone(&explainer)),
             Arc::clone(&metrics),
-        );
+        )
+        .asking(Arc::clone(&queries))
+        .until(stop.clone());
         let admin = if roles.contains(&Role::Control) {
             control::router(admin)
         } else {
@@ -237,7 +260,7 @@ impl Process {
         let guard = Arc::new(ArcSwap::from_pointee(config.guard.clone()));
         if roles.contains(&Role::Control) {
             tasks.spawn(tend_database(pool.clone(), seen, stop.clone()));
-            let jobs = jobs(&config, &guard, &metrics)?;
+            let jobs = jobs(&config, &guard, &metrics, &queries)?;
             let (url, stop) = (config.database.url.clone(), stop.clone());
             tasks.spawn(async move { controller::run(pool, url.reveal(), jobs, stop).await });
         }

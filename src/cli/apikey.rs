@@ -12,7 +12,7 @@ use super::Client;
 use super::exit::Failure;
 use super::issued;
 use super::output::or_dash;
-use crate::control::Page;
+use crate::control::{Page, parse_reason};
 use crate::ids::TenantRef;
 use crate::rollout::ApiKey;
 
@@ -22,8 +22,8 @@ const ROUTE: &str = "/api/v1/api-keys";
 pub enum Command {
     /// Make a key of a tenant; it is shown this once
     #[command(after_help = "Examples:
-  ficus apikey create nightly-import --tenant acme
-  ficus apikey create partner --tenant 2 --expires 2027-01-01T00:00:00Z")]
+  ficus apikey create nightly-import --tenant acme --reason 'imports at night'
+  ficus apikey create partner --tenant 2 --expires 2027-01-01T00:00:00Z --reason 'trial'")]
     Create {
         /// Who will use it; it stands in the audit
         name: String,
@@ -33,13 +33,21 @@ pub enum Command {
         /// When it ends (RFC 3339); without it, when it is revoked
         #[arg(long, value_name = "TIME")]
         expires: Option<DateTime<Utc>>,
+        /// Why; it stands in the audit
+        #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+        reason: String,
     },
     /// List keys, without their text
     #[command(after_help = "Example:\n  ficus apikey list")]
     List,
     /// Make a key worthless, within cache_ttl of its resolver
-    #[command(after_help = "Example:\n  ficus apikey revoke partner")]
-    Revoke { name: String },
+    #[command(after_help = "Example:\n  ficus apikey revoke partner --reason 'contract ended'")]
+    Revoke {
+        name: String,
+        /// Why; it stands in the audit
+        #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+        reason: String,
+    },
 }
 
 pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Failure> {
@@ -48,12 +56,14 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
             name,
             tenant,
             expires,
+            reason,
         } => {
-            let body = json!({ "name": name, "tenant": tenant, "expires_at": expires });
+            let body =
+                json!({ "name": name, "tenant": tenant, "expires_at": expires, "reason": reason });
             issued::create(client, ROUTE, &body, "key").await
         }
         Command::List => list(client).await,
-        Command::Revoke { name } => issued::revoke(client, ROUTE, &name).await,
+        Command::Revoke { name, reason } => issued::revoke(client, ROUTE, &name, &reason).await,
     }
 }
 

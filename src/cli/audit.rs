@@ -1,14 +1,16 @@
-//! `ficus audit`: list, show, undo.
+//! `ficus audit`: list, show, undo; verify and export stand in [`super::audit_chain`].
 //!
 //! Its own file: one a noun.
 
 use std::process::ExitCode;
 
 use axum::http::Method;
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Client;
+use super::audit_chain::{self, VerifyArgs};
 use super::backend::with_query;
 use super::exit::Failure;
 use super::output::{or_dash, printable};
@@ -26,6 +28,18 @@ pub enum Command {
     /// Show one change, row by row
     #[command(after_help = "Example:\n  ficus audit show 42")]
     Show { revision: i64 },
+    /// Check the chain of hashes over every change, and name what is not as it was written
+    #[command(
+        after_help = "Exit code 1 when anything was edited, deleted, inserted, swapped, cut or rewritten.\n\nExamples:
+  ficus audit verify --anchor /var/lib/ficus/audit.anchors
+  ficus audit verify --file audit.ndjson --anchor audit.anchors"
+    )]
+    Verify(VerifyArgs),
+    /// Print every change as it was hashed, one JSON object a line
+    #[command(
+        after_help = "docs/AUDIT.md says how to check it without ficus.\n\nExample:\n  ficus audit export > audit.ndjson"
+    )]
+    Export,
     /// Make a new change that restores what this one replaced
     #[command(after_help = "Example:\n  ficus audit undo 42 --reason 'wrong tenant'")]
     Undo {
@@ -53,6 +67,8 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
             client.output.data(&detail, |detail| page(client, detail))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Verify(args) => audit_chain::verify(client, args).await,
+        Command::Export => audit_chain::export(client).await,
         Command::Undo { revision, how } => {
             let body = how.body(json!({}));
             let route = format!("{ROUTE}/{revision}/undo");
@@ -105,6 +121,23 @@ fn page(client: &Client<'_>, detail: &ChangeDetail) -> String {
         change.revision,
         change.at.format("%F %T%.3f UTC")
     );
+    if let Some(requested) = detail.requested_at {
+        text += &format!("requested   {}\n", requested.format("%F %T%.3f UTC"));
+    }
+    if let Some(seen) = &detail.confirmation {
+        let shown = |at: DateTime<Utc>| at.format("%F %T%.3f UTC").to_string();
+        text += &format!("committed   {}\n", shown(seen.committed_at));
+        text += &format!("first ack   {}\n", or_dash(seen.first_ack_at.map(shown)));
+        text += &format!(
+            "last ack    {}{}\n",
+            or_dash(seen.last_ack_at.map(shown)),
+            if seen.confirmed {
+                ""
+            } else {
+                "  NOT confirmed"
+            }
+        );
+    }
     if let Some(acted) = change.acted_at {
         text += &format!("taken at    {}\n", acted.format("%F %T%.3f UTC"));
     }
@@ -120,6 +153,9 @@ fn page(client: &Client<'_>, detail: &ChangeDetail) -> String {
         ("login", &login),
     ] {
         text += &format!("{title:<12}{}\n", printable(value));
+    }
+    if let Some(evidence) = &detail.evidence {
+        text += &format!("evidence    {}\n", printable(&evidence.to_string()));
     }
     let row = |it: &ChangeItem| {
         vec![

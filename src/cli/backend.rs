@@ -249,10 +249,7 @@ fn direct(global: &Globals) -> Result<Backend, Failure> {
         .connect_lazy_with(options);
     Ok(Backend::Direct(direct_router(
         pool,
-        Caller {
-            actor: login(),
-            source: Source::Direct,
-        },
+        Caller::new(login(), Source::Direct),
     )))
 }
 

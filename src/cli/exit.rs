@@ -6,7 +6,7 @@ use crate::control::Problem;
 
 pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
-/// By a guard or a gate; nothing of these exists yet, and the number is kept for them.
+/// By a guard or a gate.
 pub const REFUSED: u8 = 3;
 pub const CONFLICT: u8 = 4;
 pub const UNCONFIRMED: u8 = 5;
@@ -41,7 +41,8 @@ impl Failure {
             Self::Refused(problem) => match (problem.status, problem.code.as_str()) {
                 (401 | 403, _) => NOT_ALLOWED,
                 (409, _) => CONFLICT,
-                (_, "guard" | "gate") => REFUSED,
+                (_, "guard" | "gate" | "wave-state") => REFUSED,
+                (_, "bad-plan") => USAGE,
                 _ => FAILED,
             },
             Self::Unreachable { .. } | Self::Other(_) => FAILED,

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use axum::http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Client;
 use super::backend::encode;
@@ -28,9 +28,18 @@ pub async fn create(
     Ok(ExitCode::SUCCESS)
 }
 
-pub async fn revoke(client: &Client<'_>, route: &str, name: &str) -> Result<ExitCode, Failure> {
+pub async fn revoke(
+    client: &Client<'_>,
+    route: &str,
+    name: &str,
+    reason: &str,
+) -> Result<ExitCode, Failure> {
     let route = format!("{route}/{}", encode(name));
-    let answer: Value = client.backend.call(Method::DELETE, &route, None).await?;
+    let body = json!({ "reason": reason });
+    let answer: Value = client
+        .backend
+        .call(Method::DELETE, &route, Some(&body))
+        .await?;
     client
         .output
         .data(&answer, |answer| match answer["changed"].as_u64() {

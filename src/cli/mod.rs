@@ -5,6 +5,7 @@
 
 mod apikey;
 mod audit;
+mod audit_chain;
 mod backend;
 mod capability;
 mod check;
@@ -22,6 +23,9 @@ mod status;
 mod tenant;
 mod tenant_file;
 mod token;
+mod wave;
+mod wave_file;
+mod wave_table;
 mod write;
 
 use std::path::PathBuf;
@@ -123,13 +127,16 @@ enum Command {
     /// The slices of the application that move as one
     #[command(subcommand)]
     Capability(capability::Command),
+    /// Cohorts of tenants that move together, step by step, past gates
+    #[command(subcommand)]
+    Wave(wave::Command),
     /// What stands above every flag
     #[command(subcommand)]
     Override(overrides::Command),
     /// What the guard says of the modern side, and why
     #[command(subcommand)]
     Guard(guard::Command),
-    /// Take tenants, a capability or everything back to legacy, confirmed by every proxy
+    /// Take tenants, a wave, a capability or everything back to legacy, confirmed by every proxy
     Rollback(rollback::RollbackArgs),
     /// Stop writes and sends of a tenant, a capability or everything for a while; reads go on
     Freeze(freeze::FreezeArgs),
@@ -196,6 +203,7 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
             Command::Tenant(command) => tenant::run(&client, command).await,
             Command::Flag(command) => flag::run(&client, command).await,
             Command::Capability(command) => capability::run(&client, command).await,
+            Command::Wave(command) => wave::run(&client, command).await,
             Command::Override(command) => overrides::run(&client, command).await,
             Command::Guard(command) => guard::run(&client, command).await,
             Command::Rollback(args) => rollback::run(&client, args).await,

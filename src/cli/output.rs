@@ -105,6 +105,16 @@ impl Output {
                         fault["fault"].as_str().unwrap_or_default()
                     ));
                 }
+                for fault in problem
+                    .more
+                    .get("faults")
+                    .and_then(|list| list.as_array())
+                    .into_iter()
+                    .flatten()
+                {
+                    let text = |name: &str| fault[name].as_str().unwrap_or_default().to_owned();
+                    self.say(&format!("  wave {}: {}", text("wave"), text("fault")));
+                }
                 if let Some(hint) = &problem.hint {
                     self.say(&format!("next: {hint}"));
                 }

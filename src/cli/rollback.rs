@@ -24,11 +24,12 @@ const ROUTE: &str = "/api/v1/rollback";
 #[command(after_help = "Examples:
   ficus rollback --tenant acme --reason 'orders missing'
   ficus rollback --tenant 2 --tenant 3 --reason 'INC-42'
+  ficus rollback --wave messaging-low --reason 'INC-42'
   ficus rollback --capability dashboard --reason 'INC-42'
   ficus rollback --all --yes --reason 'INC-42'
   ficus rollback --all --yes --reason 'INC-42' --local /run/ficus/a.sock --local /run/ficus/b.sock
 
-Tenants go back by their flags; a capability and --all by an override that stands above the flags:
+Tenants and waves go back by their flags; a capability and --all by an override that stands above the flags:
 `ficus override clear` ends it.")]
 pub struct RollbackArgs {
     #[command(flatten)]
@@ -43,6 +44,9 @@ struct ScopeArgs {
     /// An id or a slug; repeatable
     #[arg(long = "tenant", value_name = "T", num_args = 1..)]
     tenants: Vec<TenantRef>,
+    /// Everyone whom this wave has moved; the wave is put on hold
+    #[arg(long, value_name = "W")]
+    wave: Option<String>,
     /// One capability, of every tenant
     #[arg(long, value_name = "CAP")]
     capability: Option<String>,
@@ -56,9 +60,11 @@ pub async fn run(client: &Client<'_>, args: RollbackArgs) -> Result<ExitCode, Fa
         client.output.say("nothing was changed");
         return Ok(ExitCode::from(FAILED));
     }
-    let again = on_one_proxy(&args.scope);
+    // A proxy by itself knows no waves.
+    let again = (args.scope.wave.is_none()).then(|| on_one_proxy(&args.scope));
     let scope = RollbackScope {
         tenants: args.scope.tenants,
+        wave: args.scope.wave,
         capability: args.scope.capability,
         all: args.scope.all,
     };
@@ -69,7 +75,7 @@ pub async fn run(client: &Client<'_>, args: RollbackArgs) -> Result<ExitCode, Fa
         Backend::Local(sockets) => on_each(client, sockets, &body).await,
         backend => {
             let written: Written = backend.call(Method::POST, ROUTE, Some(&body)).await?;
-            tell(client, &written, Some(&again))
+            tell(client, &written, again.as_deref())
         }
     }
 }

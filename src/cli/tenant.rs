@@ -1,4 +1,4 @@
-//! `ficus tenant`: list, show, set, import.
+//! `ficus tenant`: list, show, set, import, sync.
 //!
 //! Its own file: one a noun.
 
@@ -48,6 +48,16 @@ An empty slug, name or class keeps what is there; a new tenant without a class i
         #[command(flatten)]
         how: WriteArgs,
     },
+    /// Take the classes over from legacy's own records of volume; what was set by hand stays
+    #[command(after_help = "Examples:
+  ficus tenant sync --dry-run
+  ficus tenant sync --reason 'before the waves'
+
+The query is rollout.volume_query: below 1,000 sends a day a tenant is low, up to 10,000 medium, above high.")]
+    Sync {
+        #[command(flatten)]
+        how: WriteArgs,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +93,15 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
         Command::Show { tenant } => show(client, &tenant).await,
         Command::Set(args) => set(client, args).await,
         Command::Import { file, how } => import(client, file, how).await,
+        Command::Sync { how } => {
+            let body = how.body(json!({}));
+            let route = "/api/v1/tenants/sync";
+            let written: Written = client
+                .backend
+                .call(Method::POST, route, Some(&body))
+                .await?;
+            tell(client, &written, None)
+        }
     }
 }
 

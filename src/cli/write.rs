@@ -5,18 +5,19 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::exit::{Failure, UNCONFIRMED};
 use super::output::{Paint, duration, or_dash};
 use super::{Client, Output};
-use crate::control::{Written, parse_patience};
+use crate::control::{Written, parse_patience, parse_reason};
 use crate::rollout::{Proxy, ProxyState};
 
 #[derive(Debug, Args)]
 pub struct WriteArgs {
     /// Why; it stands in the audit
-    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = parse_reason)]
     reason: Option<String>,
     /// Check everything, show what would change, change nothing
     #[arg(long)]
@@ -63,8 +64,18 @@ pub fn tell(
     written: &Written,
     again: Option<&str>,
 ) -> Result<ExitCode, Failure> {
+    tell_with(client, written, written, again)
+}
+
+/// The same of an answer that has more than the outcome in it.
+pub fn tell_with<T: Serialize>(
+    client: &Client<'_>,
+    data: &T,
+    written: &Written,
+    again: Option<&str>,
+) -> Result<ExitCode, Failure> {
     let output = client.output;
-    output.data(written, |written| outcome(output, written))?;
+    output.data(data, |_| outcome(output, written))?;
     for proxy in written
         .proxies
         .iter()

@@ -16,6 +16,7 @@ mod planes;
 mod policy;
 mod proxy;
 mod restart;
+mod rollout;
 mod section;
 mod tenant;
 #[cfg(test)]
@@ -49,10 +50,12 @@ pub struct Config {
     pub tenant: Vec<crate::identity::Resolver>,
     pub flags: crate::flags::Config,
     pub control: crate::control::Config,
+    pub audit: crate::rollout::audit::anchor::Config,
     pub alerts: crate::alerts::Config,
     pub database: crate::db::Config,
     pub dashboard: crate::dashboard::Config,
     pub engine: crate::engine::Config,
+    pub rollout: crate::rollout::queries::Config,
     pub telemetry: crate::telemetry::Config,
     pub guard: crate::rollout::guard::Config,
     /// The instance's name in `ficus status`. Default: host name and first port.
@@ -209,9 +212,10 @@ impl Source {
 fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Option<Config> {
     let mut root = Section::root(reader, table);
     let mut defaults = root.section("defaults");
-    let below = ["upstream", "capability", "route", "tenant"].map(|kind| defaults.table(kind));
+    let below =
+        ["upstream", "capability", "route", "tenant", "reconcile"].map(|kind| defaults.table(kind));
     defaults.finish();
-    let [upstream, capability, route, tenant] = &below;
+    let [upstream, capability, route, tenant, reconcile] = &below;
 
     let sections = ProxySections {
         proxy: root.section("proxy"),
@@ -238,7 +242,17 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         tenant.clone(),
     ));
     let tenant = tenant::read(root.listed("tenant", ("defaults.tenant", tenant)));
+    rollout::check_defaults(Section::of_defaults(
+        reader,
+        "defaults.reconcile",
+        reconcile.clone(),
+    ));
+    let rollout = rollout::read(
+        root.section("rollout"),
+        root.listed("reconcile", ("defaults.reconcile", reconcile)),
+    );
     let control = planes::read_control(root.section("control"));
+    let audit = planes::read_audit(root.section("audit"));
     let link = control
         .as_ref()
         .and_then(|control| control.public_url.clone());
@@ -300,11 +314,13 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
         proxy: proxy.config?,
         tenant: tenant?,
         flags: flags?,
+        audit: audit?,
         control: control?,
         alerts: alerts?,
         database: database?,
         dashboard: dashboard?,
         engine: engine?,
+        rollout: rollout?,
         telemetry: telemetry?,
         instance: instance?,
     })

@@ -7,11 +7,14 @@ use std::time::Duration;
 use super::section::Section;
 use super::{address, value};
 use crate::flags::ColdStart;
+use crate::rollout::audit;
 use crate::telemetry::{AccessLog, Format};
 use crate::{control, dashboard, db, engine, flags, telemetry};
 
 const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
 const TENTH: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
 const MINUTE: Duration = Duration::from_secs(60);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
@@ -75,6 +78,20 @@ pub fn read_telemetry(mut section: Section<'_, '_>) -> Option<telemetry::Config>
         format: format?,
         access_log: access_log?,
         traces: traces?,
+    })
+}
+
+pub fn read_audit(mut section: Section<'_, '_>) -> Option<audit::anchor::Config> {
+    let anchor_file = section.optional("anchor_file", value::path);
+    let anchor_webhook = section.secret("anchor_webhook", false, |url| {
+        address::key_url(url).map(|_| ())
+    });
+    let anchor_every = section.duration("anchor_every", SECOND..=DAY);
+    section.finish();
+    Some(audit::anchor::Config {
+        anchor_file: anchor_file?,
+        anchor_webhook: anchor_webhook?,
+        anchor_every: anchor_every?,
     })
 }
 

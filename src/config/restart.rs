@@ -27,6 +27,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             "control.public_url",
             old.control.public_url != new.control.public_url,
         ),
+        ("audit", old.audit != new.audit),
         ("alerts", old.alerts != new.alerts),
         ("database.url", old.database.url != new.database.url),
         (
@@ -60,6 +61,15 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             "flags.cold_start",
             old.flags.cold_start != new.flags.cold_start,
         ),
+        (
+            "rollout.volume_query",
+            old.rollout.volume.sql != new.rollout.volume.sql,
+        ),
+        (
+            "rollout.volume_deadline",
+            old.rollout.volume.deadline != new.rollout.volume.deadline,
+        ),
+        ("reconcile", old.rollout.reconcile != new.rollout.reconcile),
         (
             "telemetry.format",
             old.telemetry.format != new.telemetry.format,
@@ -134,6 +144,9 @@ mod tests {
             "flags.state_dir",
             "flags.bootstrap",
             "flags.cold_start",
+            "rollout.volume_query",
+            "rollout.volume_deadline",
+            "reconcile",
             "telemetry.format",
             "telemetry.access_log",
             "telemetry.traces.endpoint",

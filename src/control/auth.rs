@@ -4,17 +4,20 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
-use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, USER_AGENT};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use moka::sync::Cache;
 use sqlx::PgPool;
 
 use super::{Problem, State};
-use crate::rollout::{Author, Role, Source, TokenHolder, token_digest, verify_token};
+use crate::ids::TenantId;
+use crate::rollout::{Author, RequestKey, Role, Source, TokenHolder, token_digest, verify_token};
 
 /// How long a revoked token may still work on this process.
 const REMEMBERED: Duration = Duration::from_secs(1);
@@ -57,16 +60,42 @@ impl Tokens {
 pub struct Caller {
     pub actor: String,
     pub source: Source,
+    /// Whom it may ask for.
+    pub(super) tenants: Tenants,
+    /// When its request arrived.
+    pub(super) requested_at: DateTime<Utc>,
+    /// The key under which its write is done once.
+    pub(super) key: Option<RequestKey>,
+}
+
+/// The tenants that a caller may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tenants {
+    All,
+    /// A token of role ofrep is bound to these.
+    These(Vec<TenantId>),
 }
 
 impl Caller {
+    /// Somebody who may do everything that the routes do: who gets in is decided elsewhere.
+    pub fn new(actor: impl Into<String>, source: Source) -> Self {
+        Self {
+            actor: actor.into(),
+            source,
+            tenants: Tenants::All,
+            requested_at: Utc::now(),
+            key: None,
+        }
+    }
+
     pub(super) fn author(self, reason: Option<String>) -> Author {
         Author {
             actor: self.actor,
             source: self.source,
             reason,
             evidence: None,
-            requested_at: None,
+            requested_at: Some(self.requested_at),
+            key: self.key,
         }
     }
 }
@@ -86,32 +115,51 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// Lets a request pass whose token has the role, or a higher one.
 pub(super) async fn require(
     axum::extract::State((state, role)): axum::extract::State<(State, Role)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let Some(text) = bearer(&request) else {
-        return unauthenticated().into_response();
-    };
-    let holder = match state.tokens.holder(text).await {
-        Ok(holder) => holder,
-        Err(problem) => return problem.into_response(),
-    };
-    if holder.role < role {
-        return forbidden(&holder, role).into_response();
+    // OFREP gives a refusal no body.
+    let plain = request.uri().path().starts_with("/ofrep/");
+    match admit(state, role, request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) if plain => {
+            let mut response = problem.into_response();
+            *response.body_mut() = Body::empty();
+            response.headers_mut().remove(CONTENT_TYPE);
+            response.headers_mut().remove(CONTENT_LENGTH);
+            response
+        }
+        Err(problem) => problem.into_response(),
     }
-    let source = if from_command_line(&request) {
-        Source::Cli
-    } else {
-        Source::Api
-    };
-    request.extensions_mut().insert(Caller {
-        actor: holder.name,
-        source,
-    });
-    next.run(request).await
 }
 
+/// The request with its caller, or why it may not pass.
+async fn admit(state: State, role: Role, mut request: Request) -> Result<Request, Problem> {
+    let Some(text) = bearer(&request) else {
+        return Err(unauthenticated());
+    };
+    let holder = state.tokens.holder(text).await?;
+    if holder.role < role {
+        return Err(forbidden(&holder, role));
+    }
+    let source = said_source(&request);
+    let tenants = match holder.role {
+        Role::Ofrep => Tenants::These(holder.tenants),
+        _ => Tenants::All,
+    };
+    request.extensions_mut().insert(Caller {
+        tenants,
+        ..Caller::new(holder.name, source)
+    });
+    Ok(request)
+}
+
+/// A bearer token; or, as OFREP has it, one in X-API-Key.
 fn bearer(request: &Request) -> Option<&str> {
+    let headers = request.headers();
+    if let (None, Some(key)) = (headers.get(AUTHORIZATION), headers.get("x-api-key")) {
+        return key.to_str().ok();
+    }
     let (scheme, text) = request
         .headers()
         .get(AUTHORIZATION)?
@@ -122,11 +170,20 @@ fn bearer(request: &Request) -> Option<&str> {
 }
 
 /// A word in the audit, not a right: anyone may say so.
-fn from_command_line(request: &Request) -> bool {
-    request
-        .headers()
-        .get(USER_AGENT)
-        .is_some_and(|agent| agent.as_bytes().starts_with(b"ficus-cli/"))
+fn said_source(request: &Request) -> Source {
+    let headers = request.headers();
+    let begins = |name: &HeaderName, with: &[u8]| {
+        headers
+            .get(name)
+            .is_some_and(|it| it.as_bytes().starts_with(with))
+    };
+    if begins(&USER_AGENT, b"ficus-cli/") {
+        Source::Cli
+    } else if begins(&HeaderName::from_static("x-ficus-source"), b"console") {
+        Source::Console
+    } else {
+        Source::Api
+    }
 }
 
 fn unauthenticated() -> Problem {
@@ -135,7 +192,7 @@ fn unauthenticated() -> Problem {
         "no-token",
         "this route wants a token: Authorization: Bearer ficus_…",
     )
-    .hint("make one with `ficus token create NAME --role operator --direct`, and set FICUS_TOKEN")
+    .hint("make one with `ficus token create NAME --role operator --reason TEXT --direct`, and set FICUS_TOKEN")
 }
 
 fn unknown_token() -> Problem {
@@ -144,7 +201,7 @@ fn unknown_token() -> Problem {
         "unknown-token",
         "the token is unknown, mistyped or revoked",
     )
-    .hint("make one with `ficus token create NAME --role operator --direct`, and set FICUS_TOKEN")
+    .hint("make one with `ficus token create NAME --role operator --reason TEXT --direct`, and set FICUS_TOKEN")
 }
 
 fn forbidden(holder: &TokenHolder, role: Role) -> Problem {

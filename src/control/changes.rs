@@ -12,7 +12,7 @@ use super::{Caller, Page, Problem, State, Written, default_limit};
 use crate::ids::Revision;
 use crate::rollout::{self, ChangeDetail, ChangeRow};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     before: Option<i64>,

@@ -18,8 +18,14 @@ use crate::rollout;
 #[serde(transparent)]
 pub struct Problem(Box<Document>);
 
+/// Marks the answer to a write whose key is taken: what was done under it is answered instead.
+#[derive(Clone, Copy)]
+pub(super) struct Repeated;
+
+const REPEATED: &str = "repeated";
+
 /// What a [`Problem`] says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Document {
     /// `urn:ficus:problem:` and the code.
     #[serde(rename = "type")]
@@ -92,6 +98,16 @@ impl From<&rollout::Error> for Problem {
                 .hint("`ficus capability list` shows them; a new one is named in the configuration"),
             E::UnknownChange(_) => new(StatusCode::NOT_FOUND, "unknown-change").hint("`ficus audit list` shows the changes"),
             E::UnknownApiKey(_) => new(StatusCode::NOT_FOUND, "unknown-api-key").hint("`ficus apikey list` shows the keys"),
+            E::UnknownWave(_) => new(StatusCode::NOT_FOUND, "unknown-wave").hint("`ficus wave list` shows the waves"),
+            E::WaveRefused { .. } => new(StatusCode::UNPROCESSABLE_ENTITY, "wave-state"),
+            E::Gates { wave, results } => new(StatusCode::UNPROCESSABLE_ENTITY, "gate")
+                .with("gates", json!(results))
+                .hint(format!("watch it with `ficus wave show {wave}`; an administrator goes past a gate with --skip-gate NAME")),
+            E::WaveMoved { expected, actual, .. } => new(StatusCode::CONFLICT, "revision-conflict")
+                .with("expected", json!(expected))
+                .with("actual", json!(actual))
+                .hint("somebody was faster: look at the wave, then repeat"),
+            E::BadPlan(faults) => new(StatusCode::UNPROCESSABLE_ENTITY, "bad-plan").with("faults", json!(faults)),
             E::UnknownToken(_) => new(StatusCode::NOT_FOUND, "unknown-token").hint("`ficus token list` shows the tokens"),
             E::Conflict { expected, actual } => new(StatusCode::CONFLICT, "revision-conflict")
                 .with("expected", json!(expected))
@@ -101,6 +117,7 @@ impl From<&rollout::Error> for Problem {
                 .with("rows", json!(rows))
                 .hint("undo the later changes first, newest first, or set the flags as they should be"),
             E::NotUndoable { .. } => new(StatusCode::UNPROCESSABLE_ENTITY, "not-undoable"),
+            E::Repeated => new(StatusCode::CONFLICT, REPEATED),
             E::Locked(blockers) => new(StatusCode::SERVICE_UNAVAILABLE, "locked")
                 .with("blockers", json!(blockers))
                 .hint("end that transaction, or in psql: select pg_terminate_backend(PID)"),
@@ -143,7 +160,11 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let repeated = self.code == REPEATED;
         let mut response = (status, Json(self)).into_response();
+        if repeated {
+            response.extensions_mut().insert(Repeated);
+        }
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,

@@ -12,7 +12,7 @@ use super::{Caller, Page, Problem, State, Written, default_limit};
 use crate::ids::{Revision, TenantId};
 use crate::rollout::{self, Flag, FlagChange, FlagFilter};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     tenant: Option<String>,
@@ -24,7 +24,7 @@ pub(super) struct ListQuery {
     limit: u32,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryQuery {
     capability: Option<String>,

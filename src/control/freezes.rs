@@ -32,7 +32,7 @@ write_body!(UnfreezeBody {
 });
 
 /// The answer to a freeze.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FreezeWritten {
     #[serde(flatten)]
     pub written: Written,

@@ -65,15 +65,16 @@ async fn roll_back(
         .and_then(|name| name.to_str().ok())
         .unwrap_or("local")
         .to_owned();
-    let how = body.checked(Caller {
-        actor,
-        source: Source::Local,
-    })?;
+    let how = body.checked(Caller::new(actor, Source::Local))?;
     let scope = match body.scope()? {
         // Of a tenant a proxy by itself takes back everything: the wider, the safer.
         Scope::Tenants(tenants) | Scope::Flags(_, tenants) => LocalScope::Tenants(tenants),
         Scope::Capability(name) => LocalScope::Capability(name),
         Scope::All => LocalScope::All,
+        Scope::Wave(_) => {
+            return Err(Problem::invalid("a proxy knows no waves")
+                .hint("name its tenants, or roll back the capability"));
+        }
     };
     let terms = &how.terms;
     if terms.dry_run || terms.expect_revision.is_some() {

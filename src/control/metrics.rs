@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use super::State;
 
 /// The media type of OpenMetrics 1.0.
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Exemplars only for who asks for OpenMetrics: other readers of the text take them for a fault.
 pub(super) async fn show(Shared(state): Shared<State>, headers: HeaderMap) -> impl IntoResponse {

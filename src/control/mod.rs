@@ -6,23 +6,30 @@
 //! said who may call it.
 
 mod api_keys;
+mod audit;
 mod auth;
 mod capabilities;
 mod changes;
+mod endpoint;
 mod error;
+mod events;
 mod explain;
 mod extract;
 mod flags;
 mod freezes;
 mod guard;
 mod health;
+mod idempotency;
 mod local;
 mod metrics;
+mod ofrep;
+mod openapi;
 mod overrides;
 mod rollback;
 mod status;
 mod tenants;
 mod tokens;
+mod waves;
 mod write;
 
 use std::net::SocketAddr;
@@ -36,21 +43,27 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use crate::flags::Flags;
-use crate::proxy::explain::Explainer;
-use crate::rollout::Role;
+use crate::proxy::explain::{ExplainRequest, Explainer, Explanation};
+use crate::rollout::queries::Queries;
+use crate::rollout::{self, Role};
 use crate::telemetry::Metrics;
 
 pub use auth::Caller;
-pub use error::Problem;
+pub use endpoint::Endpoint;
+pub use error::{Document, Problem};
 pub use freezes::{FreezeWritten, parse_span};
 pub use local::{LocalStatus, local_router};
 pub use rollback::RollbackScope;
 pub use status::Overview;
-pub use write::{MAX_PATIENCE, Written, parse_patience};
+pub use waves::{PlanWritten, WaveWritten};
+pub use write::{MAX_PATIENCE, Written, parse_patience, parse_reason};
 
 /// What `[control]` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +91,12 @@ pub struct State {
     /// `None` behind `--direct`, where there is only the database.
     process: Option<Process>,
     tokens: auth::Tokens,
+    /// The configuration's queries of legacy's database; `None` where there is no configuration.
+    queries: Option<Arc<Queries>>,
+    rates: ofrep::Rates,
+    streams: events::Streams,
+    /// Cancelled when the process stops: a stream that waits for changes would hold it up.
+    stop: CancellationToken,
 }
 
 /// The process that serves the API.
@@ -105,110 +124,257 @@ impl State {
                 metrics,
             }),
             tokens,
+            queries: None,
+            rates: ofrep::Rates::default(),
+            streams: events::Streams::default(),
+            stop: CancellationToken::new(),
         }
+    }
+
+    /// With the configuration's queries of legacy's database.
+    pub fn asking(self, queries: Arc<Queries>) -> Self {
+        Self {
+            queries: Some(queries),
+            ..self
+        }
+    }
+
+    /// Ends the streams of events when `stop` is cancelled.
+    pub fn until(mut self, stop: CancellationToken) -> Self {
+        self.stop = stop;
+        self
     }
 }
 
-/// One row of the table.
-pub struct Endpoint {
-    pub method: Method,
-    pub path: &'static str,
-    /// `None`: for everyone.
-    pub role: Option<Role>,
-    handler: MethodRouter<State>,
-}
-
-/// Every route of the API.
+/// Every route of the API; what a row must say stands at the head of [`endpoint`].
 pub fn endpoints() -> Vec<Endpoint> {
-    let row = |method, path, role, handler| Endpoint {
-        method,
-        path,
-        role,
-        handler,
-    };
-    let open = |path, handler| row(Method::GET, path, None, handler);
-    let read = |path, handler| row(Method::GET, path, Some(Role::Viewer), handler);
-    let write = |method, path, handler| row(method, path, Some(Role::Operator), handler);
-    let admin = |method, path, handler| row(method, path, Some(Role::Admin), handler);
+    let open = |path, handler| Endpoint::new(Method::GET, path, None, handler);
+    let read = |path, handler| Endpoint::new(Method::GET, path, Some(Role::Viewer), handler);
+    let write = |method, path, handler| Endpoint::new(method, path, Some(Role::Operator), handler);
+    let admin = |method, path, handler| Endpoint::new(method, path, Some(Role::Admin), handler);
+    let tenants_own =
+        |method, path, handler| Endpoint::new(method, path, Some(Role::Ofrep), handler);
     vec![
-        open("/health/live", get(health::live)),
-        open("/health/ready", get(health::ready)),
-        open("/metrics", get(metrics::show)),
-        read("/api/v1/status", get(status::show)),
-        row(
-            Method::POST,
-            "/api/v1/explain",
-            Some(Role::Viewer),
-            post(explain::explain),
-        ),
-        write(Method::POST, "/api/v1/rollback", post(rollback::roll_back)),
-        read("/api/v1/tenants", get(tenants::list)),
-        write(
-            Method::POST,
-            "/api/v1/tenants/import",
-            post(tenants::import),
-        ),
-        read("/api/v1/tenants/{tenant}", get(tenants::show)),
-        write(Method::PUT, "/api/v1/tenants/{tenant}", put(tenants::set)),
-        read("/api/v1/flags", get(flags::list)),
-        read("/api/v1/flags/{tenant}/history", get(flags::history)),
-        read("/api/v1/flags/{tenant}/{capability}", get(flags::show)),
-        write(
-            Method::PUT,
-            "/api/v1/flags/{tenant}/{capability}",
-            put(flags::set),
-        ),
-        read("/api/v1/capabilities", get(capabilities::list)),
-        read("/api/v1/capabilities/{capability}", get(capabilities::show)),
+        open("/health/live", get(health::live))
+            .says("Whether the process runs")
+            .answers::<Value>(),
+        open("/health/ready", get(health::ready))
+            .says("Whether there is a snapshot to decide by")
+            .answers::<Value>(),
+        open("/metrics", get(metrics::show))
+            .says("Metrics, for Prometheus")
+            .answers_text(metrics::OPENMETRICS),
+        open("/api/openapi.json", get(openapi::show))
+            .says("This document")
+            .answers::<Value>(),
+        read("/api/v1/status", get(status::show))
+            .says("The migration at a glance")
+            .answers::<Overview>(),
+        Endpoint::new(Method::POST, "/api/v1/explain", Some(Role::Viewer), post(explain::explain))
+            .says("Which side would answer a request, and why")
+            .takes::<ExplainRequest>()
+            .answers::<Explanation>(),
+        write(Method::POST, "/api/v1/rollback", post(rollback::roll_back))
+            .says("Take tenants, a capability or everything back to legacy")
+            .takes::<rollback::RollbackBody>()
+            .answers::<Written>(),
+        read("/api/v1/tenants", get(tenants::list))
+            .says("List tenants")
+            .query::<tenants::ListQuery>()
+            .answers::<Page<rollout::Tenant>>(),
+        write(Method::POST, "/api/v1/tenants/import", post(tenants::import))
+            .says("Make and change many tenants at once")
+            .takes::<tenants::ImportBody>()
+            .answers::<Written>(),
+        write(Method::POST, "/api/v1/tenants/sync", post(tenants::sync))
+            .says("Take the classes over from legacy's records of volume")
+            .takes::<tenants::SyncBody>()
+            .answers::<Written>(),
+        read("/api/v1/tenants/{tenant}", get(tenants::show))
+            .says("Show a tenant")
+            .answers::<rollout::Tenant>(),
+        write(Method::PUT, "/api/v1/tenants/{tenant}", put(tenants::set))
+            .says("Make or change a tenant")
+            .takes::<tenants::SetBody>()
+            .answers::<Written>(),
+        read("/api/v1/flags", get(flags::list))
+            .says("List flags")
+            .query::<flags::ListQuery>()
+            .answers::<Page<rollout::Flag>>(),
+        read("/api/v1/flags/{tenant}/history", get(flags::history))
+            .says("What happened to a tenant's flags")
+            .query::<flags::HistoryQuery>()
+            .answers::<Page<rollout::FlagChange>>(),
+        read("/api/v1/flags/{tenant}/{capability}", get(flags::show))
+            .says("Show a flag")
+            .answers::<rollout::Flag>(),
+        write(Method::PUT, "/api/v1/flags/{tenant}/{capability}", put(flags::set))
+            .says("Flip a tenant's capability")
+            .takes::<flags::SetBody>()
+            .answers::<Written>(),
+        read("/api/v1/capabilities", get(capabilities::list))
+            .says("List capabilities")
+            .answers::<Page<rollout::Capability>>(),
+        read("/api/v1/capabilities/{capability}", get(capabilities::show))
+            .says("Show a capability")
+            .answers::<rollout::Capability>(),
+        read("/api/v1/waves", get(waves::list))
+            .says("List waves in their order")
+            .query::<waves::ListQuery>()
+            .answers::<Page<rollout::wave::Wave>>(),
+        write(Method::POST, "/api/v1/waves", post(waves::plan))
+            .says("Propose waves, and store them")
+            .takes::<waves::PlanBody>()
+            .answers::<PlanWritten>(),
+        read("/api/v1/waves/{wave}", get(waves::show))
+            .says("Show a wave: its steps, who has moved, what its gates say")
+            .answers::<rollout::wave::WaveDetail>(),
+        write(Method::POST, "/api/v1/waves/{wave}/start", post(waves::start))
+            .says("Store who belongs to the wave, and move its first step")
+            .takes::<waves::StepBody>()
+            .answers::<WaveWritten>(),
+        write(Method::POST, "/api/v1/waves/{wave}/pause", post(waves::pause))
+            .says("Stand still until resumed")
+            .takes::<waves::StepBody>()
+            .answers::<WaveWritten>(),
+        write(Method::POST, "/api/v1/waves/{wave}/resume", post(waves::resume))
+            .says("Go on after a pause or a rollback")
+            .takes::<waves::StepBody>()
+            .answers::<WaveWritten>(),
+        write(Method::POST, "/api/v1/waves/{wave}/go", post(waves::go))
+            .says("Say go, where a wave waits for a person")
+            .takes::<waves::StepBody>()
+            .answers::<WaveWritten>(),
+        write(Method::POST, "/api/v1/waves/{wave}/advance", post(waves::advance))
+            .says("Enter the next step, or complete the wave")
+            .takes::<waves::StepBody>()
+            .answers::<WaveWritten>(),
+        admin(Method::POST, "/api/v1/waves/{wave}/skip-gates", post(waves::skip_gates))
+            .says("Enter the next step past gates")
+            .takes::<waves::SkipBody>()
+            .answers::<WaveWritten>(),
+        write(Method::POST, "/api/v1/waves/{wave}/abort", post(waves::abort))
+            .says("End a wave: who has moved stays")
+            .takes::<waves::StepBody>()
+            .answers::<WaveWritten>(),
         write(
             Method::PUT,
             "/api/v1/capabilities/{capability}/split",
             put(capabilities::split),
-        ),
-        read("/api/v1/freezes", get(freezes::list)),
-        write(Method::POST, "/api/v1/freezes", post(freezes::freeze)),
-        write(Method::DELETE, "/api/v1/freezes", delete(freezes::unfreeze)),
-        read("/api/v1/guard", get(guard::list)),
-        read("/api/v1/guard/{capability}", get(guard::show)),
-        write(Method::POST, "/api/v1/outcomes", post(guard::report)),
-        read("/api/v1/overrides", get(overrides::list)),
-        write(Method::POST, "/api/v1/overrides", post(overrides::set)),
-        write(
-            Method::DELETE,
-            "/api/v1/overrides",
-            delete(overrides::clear),
-        ),
-        read("/api/v1/changes", get(changes::list)),
-        read("/api/v1/changes/{revision}", get(changes::show)),
-        write(
-            Method::POST,
-            "/api/v1/changes/{revision}/undo",
-            post(changes::undo),
-        ),
-        admin(Method::GET, "/api/v1/tokens", get(tokens::list)),
-        admin(Method::POST, "/api/v1/tokens", post(tokens::create)),
-        admin(
-            Method::DELETE,
-            "/api/v1/tokens/{name}",
-            delete(tokens::revoke),
-        ),
-        admin(Method::GET, "/api/v1/api-keys", get(api_keys::list)),
-        admin(Method::POST, "/api/v1/api-keys", post(api_keys::create)),
-        admin(
-            Method::DELETE,
-            "/api/v1/api-keys/{name}",
-            delete(api_keys::revoke),
-        ),
+        )
+        .says("Move a share of a capability's traffic")
+        .takes::<capabilities::SplitBody>()
+        .answers::<Written>(),
+        read("/api/v1/freezes", get(freezes::list))
+            .says("List freezes")
+            .answers::<Page<rollout::Freeze>>(),
+        write(Method::POST, "/api/v1/freezes", post(freezes::freeze))
+            .says("Freeze the writes of a tenant, a capability or all, for a time")
+            .takes::<freezes::FreezeBody>()
+            .answers::<FreezeWritten>(),
+        write(Method::DELETE, "/api/v1/freezes", delete(freezes::unfreeze))
+            .says("End a freeze")
+            .takes::<freezes::UnfreezeBody>()
+            .answers::<Written>(),
+        read("/api/v1/guard", get(guard::list))
+            .says("What the guard says of each capability")
+            .answers::<Page<rollout::guard::Guarded>>(),
+        read("/api/v1/guard/{capability}", get(guard::show))
+            .says("What the guard says of a capability and its tenants, and why")
+            .answers::<rollout::guard::GuardedDetail>(),
+        write(Method::POST, "/api/v1/outcomes", post(guard::report))
+            .says("Report what became of the modern side's work, for the guard")
+            .takes::<guard::OutcomesBody>()
+            .answers::<guard::Told>(),
+        read("/api/v1/overrides", get(overrides::list))
+            .says("List what stands above every flag")
+            .answers::<Page<rollout::Override>>(),
+        write(Method::POST, "/api/v1/overrides", post(overrides::set))
+            .says("Force a capability, or all, to legacy")
+            .takes::<overrides::OverrideBody>()
+            .answers::<Written>(),
+        write(Method::DELETE, "/api/v1/overrides", delete(overrides::clear))
+            .says("Take an override off")
+            .takes::<overrides::OverrideBody>()
+            .answers::<Written>(),
+        read("/api/v1/changes", get(changes::list))
+            .says("List changes, newest first")
+            .query::<changes::ListQuery>()
+            .answers::<Page<rollout::ChangeRow>>(),
+        read("/api/v1/changes/{revision}", get(changes::show))
+            .says("Show a change: who, why, on what evidence, what, and when it was in force")
+            .answers::<rollout::ChangeDetail>(),
+        write(Method::POST, "/api/v1/changes/{revision}/undo", post(changes::undo))
+            .says("Restore what a change replaced, by a new change")
+            .takes::<changes::UndoBody>()
+            .answers::<Written>(),
+        read("/api/v1/audit/head", get(audit::head))
+            .says("The end of the audit's chain of hashes")
+            .answers::<rollout::audit::Head>(),
+        read("/api/v1/audit/links", get(audit::links))
+            .says("The chain's links, oldest first")
+            .query::<audit::AfterQuery>()
+            .answers::<Page<rollout::audit::Link>>(),
+        read("/api/v1/audit/changes", get(audit::changes))
+            .says("Changes as they were hashed, oldest first")
+            .query::<audit::AfterQuery>()
+            .answers::<Page<rollout::audit::SealedChange>>(),
+        read("/api/v1/audit/items", get(audit::items))
+            .says("Changes' items as they were hashed, oldest first")
+            .query::<audit::AfterQuery>()
+            .answers::<Page<rollout::audit::SealedItem>>(),
+        read("/api/v1/events", get(events::stream))
+            .says("Changes as they happen (server-sent events `change` and `beat`); Last-Event-ID resumes after that revision")
+            .answers_text("text/event-stream"),
+        admin(Method::GET, "/api/v1/tokens", get(tokens::list))
+            .says("List tokens, without their text")
+            .answers::<Page<rollout::Token>>(),
+        admin(Method::POST, "/api/v1/tokens", post(tokens::create))
+            .says("Make a token; the answer is the only place that ever has its text")
+            .takes::<tokens::CreateBody>()
+            .makes::<Value>(),
+        admin(Method::DELETE, "/api/v1/tokens/{name}", delete(tokens::revoke))
+            .says("Revoke a token")
+            .takes::<tokens::RevokeBody>()
+            .answers::<Value>(),
+        admin(Method::GET, "/api/v1/api-keys", get(api_keys::list))
+            .says("List API keys, without their text")
+            .answers::<Page<rollout::ApiKey>>(),
+        admin(Method::POST, "/api/v1/api-keys", post(api_keys::create))
+            .says("Make an API key; the answer is the only place that ever has its text")
+            .takes::<api_keys::CreateBody>()
+            .makes::<Value>(),
+        admin(Method::DELETE, "/api/v1/api-keys/{name}", delete(api_keys::revoke))
+            .says("Revoke an API key")
+            .takes::<api_keys::RevokeBody>()
+            .answers::<Value>(),
+        tenants_own(Method::POST, "/ofrep/v1/evaluate/flags", post(ofrep::bulk))
+            .says("OFREP: every capability of the tenant that targetingKey names")
+            .takes::<ofrep::Evaluation>()
+            .answers::<Value>(),
+        tenants_own(Method::POST, "/ofrep/v1/evaluate/flags/{key}", post(ofrep::single))
+            .says("OFREP: one capability of the tenant that targetingKey names")
+            .takes::<ofrep::Evaluation>()
+            .answers::<Value>(),
+        tenants_own(Method::GET, "/ofrep/v1/events", get(ofrep::events))
+            .says("OFREP: says when to ask again (server-sent events)")
+            .answers_text("text/event-stream"),
     ]
 }
 
 /// The admin API on the network, behind tokens.
 pub fn router(state: State) -> Router {
     let guarded = |endpoint: &Endpoint, handler: MethodRouter<State>| match endpoint.role {
-        Some(role) => handler.route_layer(middleware::from_fn_with_state(
-            (state.clone(), role),
-            auth::require,
-        )),
+        // Innermost first: who asks is known before a key is looked up that is theirs alone.
+        Some(role) => handler
+            .route_layer(middleware::from_fn_with_state(
+                (state.clone(), endpoint.path),
+                idempotency::once,
+            ))
+            .route_layer(middleware::from_fn_with_state(
+                (state.clone(), role),
+                auth::require,
+            )),
         None => handler,
     };
     framed(assemble(guarded).with_state(state.clone()))
@@ -233,6 +399,10 @@ pub fn direct_router(db: PgPool, caller: Caller) -> Router {
         tokens: auth::Tokens::new(db.clone()),
         db,
         process: None,
+        queries: None,
+        rates: ofrep::Rates::default(),
+        streams: events::Streams::default(),
+        stop: CancellationToken::new(),
     };
     let known =
         |_: &Endpoint, handler: MethodRouter<State>| handler.layer(axum::Extension(caller.clone()));
@@ -293,7 +463,7 @@ async fn no_such_route() -> Problem {
 }
 
 /// A page of a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page begins: the same list with `after` (or `before`) set to this. `None`: there is no more.

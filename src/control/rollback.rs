@@ -17,6 +17,7 @@ const MAX_TENANTS: usize = 1000;
 write_body!(RollbackBody {
     #[serde(default)]
     tenants: Vec<TenantRef>,
+    wave: Option<String>,
     capability: Option<String>,
     #[serde(default)]
     all: bool,
@@ -28,22 +29,30 @@ pub struct RollbackScope {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tenants: Vec<TenantRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub wave: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub capability: Option<String>,
     pub all: bool,
 }
 
 impl RollbackBody {
     pub(super) fn scope(&self) -> Result<Scope, Problem> {
-        match (self.tenants.as_slice(), &self.capability, self.all) {
-            ([], Some(capability), false) => Ok(Scope::Capability(capability.clone())),
-            ([], None, true) => Ok(Scope::All),
-            ([_, ..], None, false) if self.tenants.len() > MAX_TENANTS => Err(Problem::invalid(
-                format!("a rollback names {MAX_TENANTS} tenants at most"),
-            )
-            .hint("roll back the capability")),
-            (tenants @ [_, ..], None, false) => Ok(Scope::Tenants(tenants.to_vec())),
+        match (
+            self.tenants.as_slice(),
+            &self.wave,
+            &self.capability,
+            self.all,
+        ) {
+            ([], Some(wave), None, false) => Ok(Scope::Wave(wave.clone())),
+            ([], None, Some(capability), false) => Ok(Scope::Capability(capability.clone())),
+            ([], None, None, true) => Ok(Scope::All),
+            ([_, ..], None, None, false) if self.tenants.len() > MAX_TENANTS => Err(
+                Problem::invalid(format!("a rollback names {MAX_TENANTS} tenants at most"))
+                    .hint("roll back the capability"),
+            ),
+            (tenants @ [_, ..], None, None, false) => Ok(Scope::Tenants(tenants.to_vec())),
             _ => Err(Problem::invalid(
-                "expected exactly one of `tenants`, `capability` and `all`",
+                "expected exactly one of `tenants`, `wave`, `capability` and `all`",
             )),
         }
     }

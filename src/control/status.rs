@@ -11,7 +11,7 @@ use crate::proxy::upstream::Standing;
 use crate::rollout::{self, Status};
 
 /// What the database says of all, and what the process that answers sees by itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Overview {
     #[serde(flatten)]
     pub status: Status,

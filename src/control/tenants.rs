@@ -12,7 +12,7 @@ use super::{Caller, Page, Problem, State, Written, default_limit};
 use crate::ids::TenantId;
 use crate::rollout::{self, Class, NewTenant, Tenant, TenantPatch};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     after: Option<i64>,
@@ -25,6 +25,8 @@ write_body!(SetBody {
     name: Option<String>,
     class: Option<Class>,
 });
+
+write_body!(SyncBody {});
 
 write_body!(ImportBody {
     tenants: Vec<NewTenant>,
@@ -73,5 +75,21 @@ pub(super) async fn import(
 ) -> Result<Json<Written>, Problem> {
     let how = body.conditions().check(caller)?;
     let change = rollout::import_tenants(&state.db, &how.terms, &body.tenants).await?;
+    Ok(Json(Written::after(&state.db, change, &how).await))
+}
+
+pub(super) async fn sync(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Body(body): Body<SyncBody>,
+) -> Result<Json<Written>, Problem> {
+    let how = body.conditions().check(caller)?;
+    let Some(queries) = &state.queries else {
+        return Err(
+            Problem::invalid("there is no configuration here, so no query of volumes")
+                .hint("ask the admin API, without --direct"),
+        );
+    };
+    let change = rollout::sync_tenants(&state.db, &how.terms, queries).await?;
     Ok(Json(Written::after(&state.db, change, &how).await))
 }

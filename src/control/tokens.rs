@@ -7,18 +7,31 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::extract::{Json as Body, Path};
+use super::write::say_why;
 use super::{Caller, Page, Problem, State};
+use crate::ids::TenantRef;
 use crate::rollout::{self, Role, Token};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateBody {
     name: String,
     role: Role,
+    /// Of role ofrep, and only then: whom it may ask for.
+    #[serde(default)]
+    tenants: Vec<TenantRef>,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevokeBody {
+    reason: Option<String>,
 }
 
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Page<Token>>, Problem> {
@@ -31,9 +44,21 @@ pub(super) async fn create(
     caller: Caller,
     Body(body): Body<CreateBody>,
 ) -> Result<Response, Problem> {
-    let token =
-        rollout::create_token(&state.db, &caller.author(None), &body.name, body.role).await?;
-    let answer = Json(json!({ "name": body.name, "role": body.role, "token": token }));
+    let author = caller.author(Some(say_why(body.reason)?));
+    let token = match (body.role, body.tenants.as_slice()) {
+        (Role::Ofrep, tenants) => {
+            rollout::create_ofrep_token(&state.db, &author, &body.name, tenants).await?
+        }
+        (role, []) => rollout::create_token(&state.db, &author, &body.name, role).await?,
+        _ => {
+            return Err(Problem::invalid(
+                "only a token of role ofrep is bound to tenants",
+            ));
+        }
+    };
+    let answer = Json(
+        json!({ "name": body.name, "role": body.role, "tenants": body.tenants, "token": token }),
+    );
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], answer).into_response())
 }
 
@@ -41,7 +66,9 @@ pub(super) async fn revoke(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(name): Path<String>,
+    Body(body): Body<RevokeBody>,
 ) -> Result<Json<Value>, Problem> {
-    let revoked = rollout::revoke_token(&state.db, &caller.author(None), &name).await?;
+    let author = caller.author(Some(say_why(body.reason)?));
+    let revoked = rollout::revoke_token(&state.db, &author, &name).await?;
     Ok(Json(json!({ "name": name, "changed": u8::from(revoked) })))
 }

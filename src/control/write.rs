@@ -10,7 +10,7 @@ use sqlx::PgPool;
 
 use super::{Caller, Problem};
 use crate::ids::Revision;
-use crate::rollout::{self, Change, ChangeItem, Confirmation, Proxy, Terms};
+use crate::rollout::{self, Author, Change, ChangeItem, Confirmation, Proxy, Source, Terms};
 
 /// How long a write waits for its proxies unless told.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub(super) struct Conditions {
 macro_rules! write_body {
     ($(#[$attribute:meta])* $name:ident { $($(#[$field_attribute:meta])* $field:ident: $kind:ty,)* }) => {
         $(#[$attribute])*
-        #[derive(Debug, serde::Deserialize)]
+        #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub(super) struct $name {
             $($(#[$field_attribute])* $field: $kind,)*
@@ -62,6 +62,25 @@ macro_rules! write_body {
 }
 pub(super) use write_body;
 
+/// The reason of a write, without which there is none.
+pub(super) fn say_why(reason: Option<String>) -> Result<String, Problem> {
+    parse_reason(reason.as_deref().unwrap_or("")).map_err(|fault| {
+        Problem::invalid(fault).hint("say why in `reason`: it stands in the audit")
+    })
+}
+
+/// A reason as the audit takes it: some text, and no more than a thousand characters of it.
+pub fn parse_reason(text: &str) -> Result<String, String> {
+    let reason = text.trim();
+    if reason.is_empty() {
+        return Err("a write needs a reason".to_owned());
+    }
+    if reason.chars().count() > MAX_REASON {
+        return Err(format!("a reason has {MAX_REASON} characters at most"));
+    }
+    Ok(reason.to_owned())
+}
+
 /// Conditions that have been checked.
 pub(super) struct Checked {
     pub terms: Terms,
@@ -82,22 +101,11 @@ impl Conditions {
             Some(text) => parse_patience(text).map_err(Problem::invalid)?,
             None => DEFAULT_PATIENCE,
         };
-        let reason = self
-            .reason
-            .map(|reason| reason.trim().to_owned())
-            .filter(|reason| !reason.is_empty());
-        if reason.is_none() && !self.dry_run {
-            return Err(Problem::invalid("a write needs a reason")
-                .hint("say why in `reason`: it stands in the audit"));
-        }
-        if reason
-            .as_ref()
-            .is_some_and(|reason| reason.chars().count() > MAX_REASON)
-        {
-            return Err(Problem::invalid(format!(
-                "a reason has {MAX_REASON} characters at most"
-            )));
-        }
+        let reason = match (self.reason, self.dry_run) {
+            (None, true) => None,
+            (reason, false) => Some(say_why(reason)?),
+            (Some(reason), true) => Some(say_why(Some(reason))?),
+        };
         let terms = Terms {
             author: caller.author(reason),
             dry_run: self.dry_run,
@@ -112,7 +120,7 @@ impl Conditions {
 }
 
 /// The answer to a write.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Written {
     pub revision: Revision,
     /// Rows changed; 0: everything stood as asked already. `None`: a proxy's local rollback, which counts no rows.
@@ -134,6 +142,16 @@ pub struct Written {
 }
 
 impl Written {
+    /// Of a change that another request made: it stands, and the proxies are asked anew.
+    pub(super) async fn resumed(db: &PgPool, change: Change) -> Self {
+        let how = Checked {
+            terms: Terms::of(Author::new("", Source::Api, "")),
+            no_wait: false,
+            patience: DEFAULT_PATIENCE,
+        };
+        Self::after(db, change, &how).await
+    }
+
     /// The change as it stands, and whether the proxies have it, if the caller wants to wait for that.
     pub(super) async fn after(db: &PgPool, change: Change, how: &Checked) -> Self {
         let dry_run = how.terms.dry_run;

@@ -278,7 +278,9 @@ impl Stage {
     /// The first token is made past the API, which wants one.
     async fn make_token(&mut self) -> anyhow::Result<()> {
         let output = self
-            .ficus(&["token", "create", "demo", "--role", "admin", "--direct"])
+            .ficus(&[
+                "token", "create", "demo", "--role", "admin", "--reason", "the demo", "--direct",
+            ])
             .await?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         let token = find_token(&printed)

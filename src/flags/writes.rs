@@ -69,7 +69,7 @@ pub struct Covered {
     pub listed: Vec<UnderWay>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct UnderWay {
     pub request_id: String,
     pub method: String,

@@ -22,7 +22,7 @@ use crate::flags::{Caller, Flags, Keys, Reason, Snapshot};
 use crate::identity::{Facts, Identity, Named, Proof, Strength, Unresolved, User, normalise_host};
 
 /// A request as an operator describes it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
     pub method: String,
@@ -33,7 +33,7 @@ pub struct ExplainRequest {
 }
 
 /// The whole chain of reasons, in the order in which they are asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Explanation {
     /// `legacy` or `modern`; `none` where the route refuses the request.
     pub side: String,
@@ -46,7 +46,7 @@ pub struct Explanation {
     pub steps: Vec<ExplainStep>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ExplainStep {
     /// `route`, `policy`, `tenant`, `auth`, `freeze`, `local`, `override`, `flag`,
     /// `split`, `default`.

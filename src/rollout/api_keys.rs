@@ -15,7 +15,7 @@ use crate::secret;
 /// What a key's text begins with; `identity::token::api_key` refuses others without asking.
 const PREFIX: &str = "ficus_key_";
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct ApiKey {
     pub name: String,
     #[sqlx(try_from = "i64")]

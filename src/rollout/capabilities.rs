@@ -11,7 +11,7 @@ use super::{Change, Error, Terms};
 use crate::flags::{Effect, Sticky};
 use crate::ids::Revision;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct Capability {
     pub name: String,
     pub effect: String,

@@ -19,7 +19,7 @@ use crate::ids::Revision;
 const POLL: Duration = Duration::from_millis(5);
 
 /// What became of a change on the proxies.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Confirmation {
     /// Every live proxy has applied it, and no proxy that went silent is the only one there is.
     pub confirmed: bool,
@@ -31,7 +31,7 @@ pub struct Confirmation {
     pub fault: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Proxy {
     pub name: String,
     pub state: ProxyState,
@@ -44,7 +44,7 @@ pub struct Proxy {
     pub stopped: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyState {
     Confirmed,
@@ -81,15 +81,38 @@ pub async fn confirm(pool: &PgPool, change: &Change, patience: Duration) -> Conf
         let waiting = fault.is_none() && proxies.iter().any(|p| p.state == ProxyState::Lagging);
         let left = patience.saturating_sub(start.elapsed());
         if !waiting || left.is_zero() {
-            let elapsed_ms = start.elapsed().as_secs_f64() * 1000.0;
-            return Confirmation {
+            let outcome = Confirmation {
                 confirmed,
                 proxies,
-                elapsed_ms,
+                elapsed_ms: start.elapsed().as_secs_f64() * 1000.0,
                 fault,
             };
+            if change.changed > 0 && outcome.fault.is_none() {
+                record(pool, change, &outcome).await;
+            }
+            return outcome;
         }
         sleep(POLL.min(left)).await;
+    }
+}
+
+/// Keeps what was seen, beside the change. One that cannot be kept is told and is no failure: the change is in force.
+async fn record(pool: &PgPool, change: &Change, seen: &Confirmation) {
+    let acknowledged = || seen.proxies.iter().filter_map(|proxy| proxy.ms);
+    let insert = sqlx::query(
+        "insert into ficus.confirmation (revision, committed_at, first_ack_at, last_ack_at, confirmed, proxies)
+         select revision, clock_timestamp() - $2 * interval '1 ms', at + $3 * interval '1 ms', at + $4 * interval '1 ms', $5, $6
+         from ficus.change where revision = $1
+         on conflict on constraint confirmation_pkey do nothing",
+    )
+    .bind(change.revision.0)
+    .bind(seen.elapsed_ms)
+    .bind(acknowledged().reduce(f64::min))
+    .bind(acknowledged().reduce(f64::max))
+    .bind(seen.confirmed)
+    .bind(sqlx::types::Json(&seen.proxies));
+    if let Err(fault) = within(insert.execute(pool)).await {
+        tracing::warn!(error = %fault, revision = change.revision.0, "when the proxies had a change is not kept");
     }
 }
 

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::TenantRowFault;
+use super::wave::{GateResult, PlanFault};
 use crate::ids::{Revision, TenantRef};
 
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,25 @@ pub enum Error {
     UnknownCapability(String),
     #[error("there is no change {0}")]
     UnknownChange(Revision),
+    #[error("there is no wave {0:?}")]
+    UnknownWave(String),
+    /// The order of things does not let it.
+    #[error("wave {wave}: {why}")]
+    WaveRefused { wave: String, why: String },
+    #[error("wave {wave} does not advance: {}", Waiting(results))]
+    Gates {
+        wave: String,
+        results: Vec<GateResult>,
+    },
+    /// It was changed between the look at its gates and the write.
+    #[error("wave {wave} was at revision {expected} and is at {actual} now")]
+    WaveMoved {
+        wave: String,
+        expected: Revision,
+        actual: Revision,
+    },
+    #[error("{}", first_fault(.0))]
+    BadPlan(Vec<PlanFault>),
     #[error("there is no token {0:?}")]
     UnknownToken(String),
     #[error("there is no API key {0:?}")]
@@ -34,6 +54,8 @@ pub enum Error {
         revision: Revision,
         why: &'static str,
     },
+    #[error("a write was done under this key already")]
+    Repeated,
     #[error("another transaction holds the control state: {}", Blockers(.0))]
     Locked(Vec<Blocker>),
     #[error("{0}")]
@@ -79,6 +101,33 @@ impl fmt::Display for Blockers<'_> {
     }
 }
 
+struct Waiting<'a>(&'a [GateResult]);
+
+impl fmt::Display for Waiting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = self.0.iter().filter(|gate| !gate.outcome.lets_pass());
+        for (nth, gate) in closed.enumerate() {
+            let comma = if nth == 0 { "" } else { "; " };
+            write!(f, "{comma}{}: {}", gate.gate, gate.detail)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first fault of a plan, and how many there are.
+fn first_fault(faults: &[PlanFault]) -> String {
+    match faults {
+        [] => "the plan cannot be".to_owned(),
+        [one] => format!("wave {}: {}", one.wave, one.fault),
+        [first, ..] => format!(
+            "the plan has {} faults, first wave {}: {}",
+            faults.len(),
+            first.wave,
+            first.fault
+        ),
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -94,6 +143,7 @@ impl From<sqlx::Error> for Error {
                     Some("tenant_slug_key") => "the slug belongs to another tenant".to_owned(),
                     Some("split_capability_splits") => format!("{}: say by = \"split\" in its section of the configuration", e.message()),
                     Some("token_pkey") => "a token of this name exists, revoked or not: choose another name".to_owned(),
+                    Some("change_people_say_why") => "a write needs a reason: it stands in the audit".to_owned(),
                     Some("token_name_form") => {
                         "a token's name begins with a letter or digit and has at most 63 of A-Z a-z 0-9 @ _ . -".to_owned()
                     }

@@ -12,7 +12,7 @@ use crate::flags::State;
 use crate::ids::{Revision, TenantId, TenantRef};
 
 /// A row of `ficus.flag`, or what stands in its place where there is none: legacy, at revision 0.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct Flag {
     #[sqlx(try_from = "i64")]
     pub tenant: TenantId,
@@ -26,7 +26,7 @@ pub struct Flag {
 }
 
 /// A [`State`] as the database and the API write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct StateText(pub State);
 

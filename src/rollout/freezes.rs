@@ -32,7 +32,7 @@ pub enum FreezeTarget {
     All,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct Freeze {
     /// With `capability` null as well: everything.
     pub tenant: Option<i64>,
@@ -48,7 +48,7 @@ pub struct Freeze {
 }
 
 /// What is still under way of a scope, on every live proxy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Drain {
     /// Every live proxy has the freeze and none has such a write under way.
     pub drained: bool,
@@ -59,7 +59,7 @@ pub struct Drain {
     pub elapsed_ms: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct OnProxy {
     pub proxy: String,
     #[serde(flatten)]

@@ -14,7 +14,7 @@ use crate::ids::Revision;
 /// Without a heartbeat for this long, a process is dead: five heartbeats missed.
 pub(super) const DEAD_AFTER_MS: f64 = 10_000.0;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct Instance {
     pub id: Uuid,
     pub name: String,

@@ -7,6 +7,7 @@
 //! write that finds nothing to change succeeds with `changed: 0`.
 
 mod api_keys;
+pub mod audit;
 mod capabilities;
 mod confirm;
 pub mod controller;
@@ -15,10 +16,12 @@ mod flags;
 mod freezes;
 pub mod guard;
 mod history;
+mod idempotency;
 mod instances;
 mod issued;
 pub mod outcomes;
 mod overrides;
+pub mod queries;
 mod roll_back;
 mod splits;
 mod status;
@@ -26,6 +29,8 @@ mod tenants;
 mod tokens;
 mod transaction;
 mod undo;
+mod volume;
+pub mod wave;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -39,7 +44,11 @@ pub use freezes::{
     Drain, Freeze, FreezeTarget, LONGEST_FREEZE, OnProxy, clear_ended, drain, freeze, freezes,
     unfreeze,
 };
-pub use history::{ChangeDetail, ChangeItem, ChangeRow, FlagChange, change, changes, flag_history};
+pub use history::{
+    ChangeDetail, ChangeItem, ChangeRow, Confirmed, FlagChange, change, changes, changes_after,
+    flag_history, newest,
+};
+pub use idempotency::{Kept, RequestKey, keep_answer, kept};
 pub use instances::{Instance, instances, prune_instances};
 pub use overrides::{Override, clear_override, overrides, set_override};
 pub use roll_back::{Scope, roll_back};
@@ -50,9 +59,11 @@ pub use tenants::{
     tenant, tenants,
 };
 pub use tokens::{
-    Role, Token, TokenHolder, create_token, list_tokens, revoke_token, token_digest, verify_token,
+    Role, Token, TokenHolder, create_ofrep_token, create_token, list_tokens, revoke_token,
+    token_digest, verify_token,
 };
 pub use undo::undo;
+pub use volume::{class_of, sync_tenants};
 
 use crate::ids::{Revision, TenantId};
 
@@ -68,6 +79,8 @@ pub struct Author {
     pub evidence: Option<serde_json::Value>,
     /// When the write was asked for. `None`: when its transaction began.
     pub requested_at: Option<DateTime<Utc>>,
+    /// The key under which the write is done once.
+    pub key: Option<RequestKey>,
 }
 
 impl Author {
@@ -78,6 +91,7 @@ impl Author {
             reason: Some(reason.into()),
             evidence: None,
             requested_at: None,
+            key: None,
         }
     }
 

@@ -10,7 +10,7 @@ use super::transaction::{Write, within};
 use super::{Change, Error, Terms, capabilities};
 use crate::ids::Revision;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct Override {
     /// `None`: every capability.
     pub capability: Option<String>,
@@ -40,6 +40,15 @@ pub async fn set_override(
     capability: Option<&str>,
 ) -> Result<Change, Error> {
     let mut write = Write::begin(pool, terms).await?;
+    let changed = force_legacy(&mut write, capability).await?;
+    write.finish(changed).await
+}
+
+/// The same within a write.
+pub(super) async fn force_legacy(
+    write: &mut Write,
+    capability: Option<&str>,
+) -> Result<u64, Error> {
     if let Some(capability) = capability {
         capabilities::require(write.connection(), capability).await?;
     }
@@ -49,8 +58,7 @@ pub async fn set_override(
          where not exists (select from ficus.override as o where o.capability is not distinct from $1 and o.action = 'force-legacy')",
     )
     .bind(capability);
-    let changed = write.execute(set).await?;
-    write.finish(changed).await
+    write.execute(set).await
 }
 
 /// Takes force-legacy off one capability, or with `None` the one that is on all. The others stay.

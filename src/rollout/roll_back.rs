@@ -5,7 +5,7 @@
 use sqlx::PgPool;
 
 use super::transaction::Write;
-use super::{Change, Error, Terms, set_override, tenants};
+use super::{Change, Error, Source, Terms, overrides, tenants, wave};
 use crate::ids::TenantRef;
 
 /// What to take back. Exactly one.
@@ -15,6 +15,8 @@ pub enum Scope {
     Tenants(Vec<TenantRef>),
     /// The flags of one capability, of these tenants.
     Flags(String, Vec<TenantRef>),
+    /// Everyone who stands on modern because of a wave, which is put on hold.
+    Wave(String),
     /// One capability, by an override that stands above its flags.
     Capability(String),
     /// Everything, by an override that stands above every flag.
@@ -24,10 +26,15 @@ pub enum Scope {
 /// Rolls back. Done already, it is a success with `changed: 0`.
 pub async fn roll_back(pool: &PgPool, terms: &Terms, scope: &Scope) -> Result<Change, Error> {
     let (capability, wanted) = match scope {
-        Scope::All => return set_override(pool, terms, None).await,
-        Scope::Capability(name) => return set_override(pool, terms, Some(name)).await,
+        Scope::All => return force_legacy(pool, terms, None).await,
+        Scope::Capability(name) => return force_legacy(pool, terms, Some(name)).await,
+        Scope::Wave(name) => {
+            let mut write = Write::begin(pool, terms).await?;
+            let changed = wave::take_back(&mut write, name).await?;
+            return write.finish(changed).await;
+        }
         Scope::Tenants(wanted) => (None, wanted),
-        Scope::Flags(capability, wanted) => (Some(capability), wanted),
+        Scope::Flags(capability, wanted) => (Some(capability.as_str()), wanted),
     };
     let mut write = Write::begin(pool, terms).await?;
     let ids = tenants::resolve_all(write.connection(), wanted).await?;
@@ -57,5 +64,23 @@ pub async fn roll_back(pool: &PgPool, terms: &Terms, scope: &Scope) -> Result<Ch
             write.execute(pin).await?
         }
     };
-    write.finish(moved + pinned).await
+    let mut changed = moved + pinned;
+    // What the guard takes back, no wave goes on from before a person has looked.
+    if terms.author.source == Source::Guard {
+        changed += wave::hold_those_of(&mut write, capability, &ids).await?;
+    }
+    write.finish(changed).await
+}
+
+async fn force_legacy(
+    pool: &PgPool,
+    terms: &Terms,
+    capability: Option<&str>,
+) -> Result<Change, Error> {
+    let mut write = Write::begin(pool, terms).await?;
+    let mut changed = overrides::force_legacy(&mut write, capability).await?;
+    if terms.author.source == Source::Guard {
+        changed += wave::hold_all_of(&mut write, capability).await?;
+    }
+    write.finish(changed).await
 }

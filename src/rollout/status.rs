@@ -9,7 +9,7 @@ use super::transaction::within;
 use super::{Error, Freeze, Instance, Override, freezes, instances, overrides};
 use crate::ids::Revision;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Status {
     /// The newest revision in the database.
     pub revision: Revision,
@@ -21,7 +21,7 @@ pub struct Status {
     pub instances: Vec<Instance>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct CapabilityStatus {
     pub name: String,
     pub effect: String,

@@ -17,7 +17,7 @@ const MAX_IMPORT: usize = 1_000_000;
 /// Faults that one refusal lists.
 const MAX_FAULTS: usize = 1000;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct Tenant {
     #[sqlx(try_from = "i64")]
     pub id: TenantId,
@@ -31,7 +31,19 @@ pub struct Tenant {
     pub changed_at: DateTime<Utc>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     Internal,
@@ -61,7 +73,7 @@ pub struct TenantPatch {
 }
 
 /// A row of an import.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
     pub id: i64,

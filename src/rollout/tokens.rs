@@ -11,16 +11,29 @@ use subtle::ConstantTimeEq;
 
 use super::transaction::within;
 use super::{Author, Error, issued};
+use crate::ids::{TenantId, TenantRef};
 use crate::secret;
 
 const PREFIX: &str = "ficus_";
 
 /// What a token may do. Each role may do what the one before it may.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// Asks by OFREP where its own tenants are, and nothing else.
+    Ofrep,
     /// Reads.
     Viewer,
     /// Flips and rolls back.
@@ -32,6 +45,7 @@ pub enum Role {
 impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Ofrep => "ofrep",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",
@@ -44,21 +58,25 @@ impl TryFrom<String> for Role {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         match text.as_str() {
+            "ofrep" => Ok(Self::Ofrep),
             "viewer" => Ok(Self::Viewer),
             "operator" => Ok(Self::Operator),
             "admin" => Ok(Self::Admin),
             _ => Err(format!(
-                "{text:?} is no role: expected viewer, operator or admin"
+                "{text:?} is no role: expected ofrep, viewer, operator or admin"
             )),
         }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct Token {
     pub name: String,
     #[sqlx(try_from = "String")]
     pub role: Role,
+    /// Of role ofrep: the tenants that it may ask for.
+    #[serde(default)]
+    pub tenants: Vec<i64>,
     pub created_at: DateTime<Utc>,
     pub revoked_at: Option<DateTime<Utc>>,
 }
@@ -68,6 +86,8 @@ pub struct Token {
 pub struct TokenHolder {
     pub name: String,
     pub role: Role,
+    /// Of role ofrep: the tenants that it may ask for.
+    pub tenants: Vec<TenantId>,
 }
 
 /// Makes a token and answers its text, which is stored nowhere: pass it on and forget it.
@@ -77,19 +97,57 @@ pub async fn create_token(
     name: &str,
     role: Role,
 ) -> Result<String, Error> {
+    if role == Role::Ofrep {
+        return Err(Error::Invalid(
+            "a token of role ofrep is bound to tenants: name them".to_owned(),
+        ));
+    }
+    insert_token(pool, author, name, role, &[]).await
+}
+
+/// Makes a token that may ask by OFREP where these tenants are, and nothing else.
+pub async fn create_ofrep_token(
+    pool: &PgPool,
+    author: &Author,
+    name: &str,
+    tenants: &[TenantRef],
+) -> Result<String, Error> {
+    let mut connection = within(pool.acquire()).await?;
+    let mut ids = super::tenants::resolve_all(&mut connection, tenants).await?;
+    drop(connection);
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Err(Error::Invalid(
+            "a token of role ofrep is bound to tenants: name them".to_owned(),
+        ));
+    }
+    insert_token(pool, author, name, Role::Ofrep, &ids).await
+}
+
+async fn insert_token(
+    pool: &PgPool,
+    author: &Author,
+    name: &str,
+    role: Role,
+    tenants: &[i64],
+) -> Result<String, Error> {
     let text = secret::issue(PREFIX);
     let digest = Sha256::digest(text.as_bytes());
-    let insert = sqlx::query("insert into ficus.token (name, role, digest) values ($1, $2, $3)")
-        .bind(name)
-        .bind(role.as_str())
-        .bind(digest.as_slice());
+    let insert = sqlx::query(
+        "insert into ficus.token (name, role, digest, tenants) values ($1, $2, $3, $4)",
+    )
+    .bind(name)
+    .bind(role.as_str())
+    .bind(digest.as_slice())
+    .bind(tenants);
     issued::write(pool, author, insert).await?;
     Ok(text)
 }
 
 pub async fn list_tokens(pool: &PgPool) -> Result<Vec<Token>, Error> {
     let query = sqlx::query_as(
-        "select name, role, created_at, revoked_at from ficus.token order by name limit $1",
+        "select name, role, tenants, created_at, revoked_at from ficus.token order by name limit $1",
     )
     .bind(super::page(u32::MAX));
     within(query.fetch_all(pool)).await
@@ -111,11 +169,11 @@ pub fn token_digest(text: &str) -> Option<[u8; 32]> {
 
 /// Whose token has this digest; `None` when nobody's, or when it is revoked.
 pub async fn verify_token(pool: &PgPool, digest: &[u8; 32]) -> Result<Option<TokenHolder>, Error> {
-    let query = sqlx::query_as::<_, (String, String, Vec<u8>)>(
-        "select name, role, digest from ficus.token where digest = $1 and revoked_at is null",
+    let query = sqlx::query_as::<_, (String, String, Vec<i64>, Vec<u8>)>(
+        "select name, role, tenants, digest from ficus.token where digest = $1 and revoked_at is null",
     )
     .bind(digest.as_slice());
-    let Some((name, role, stored)) = within(query.fetch_optional(pool)).await? else {
+    let Some((name, role, tenants, stored)) = within(query.fetch_optional(pool)).await? else {
         return Ok(None);
     };
     if !bool::from(stored.ct_eq(digest)) {
@@ -124,6 +182,7 @@ pub async fn verify_token(pool: &PgPool, digest: &[u8; 32]) -> Result<Option<Tok
     Ok(Some(TokenHolder {
         name,
         role: Role::try_from(role).map_err(Error::Invalid)?,
+        tenants: tenants.into_iter().map(TenantId).collect(),
     }))
 }
 
@@ -147,6 +206,7 @@ mod tests {
 
     #[test]
     fn a_higher_role_may_do_what_a_lower_may() {
+        assert!(Role::Ofrep < Role::Viewer);
         assert!(Role::Viewer < Role::Operator && Role::Operator < Role::Admin);
     }
 }

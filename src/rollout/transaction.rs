@@ -12,6 +12,7 @@ use sqlx::{PgPool, Row, Transaction};
 use tokio::time::{sleep, timeout};
 
 use super::history::{ITEMS_SINCE, PREVIEW};
+use super::idempotency::{RequestKey, is_taken, take};
 use super::{Blocker, Change, Error, Terms};
 use crate::ids::Revision;
 
@@ -38,6 +39,8 @@ pub(super) struct Write {
     pool: PgPool,
     pid: i32,
     dry_run: bool,
+    /// Whose write it is, and the key that it takes.
+    key: Option<(String, RequestKey)>,
     /// The newest revision before the write.
     pub(super) base: Revision,
 }
@@ -62,6 +65,12 @@ impl Write {
         let lock =
             sqlx::query_scalar("select revision from ficus.clock for update").fetch_one(&mut *tx);
         let base = Revision(naming_blockers(pool, pid, within(lock)).await?);
+        // Before the expected revision is compared: what was done has moved it.
+        if let Some(key) = &author.key
+            && is_taken(&mut tx, &author.actor, key).await?
+        {
+            return Err(Error::Repeated);
+        }
         if let Some(expected) = terms.expect_revision.filter(|expected| *expected != base) {
             return Err(Error::Conflict {
                 expected,
@@ -73,6 +82,7 @@ impl Write {
             pool: pool.clone(),
             pid,
             dry_run: terms.dry_run,
+            key: author.key.clone().map(|key| (author.actor.clone(), key)),
             base,
         })
     }
@@ -113,6 +123,9 @@ impl Write {
             change.revision = self.base;
             self.tx.rollback().await?;
             return Ok(change);
+        }
+        if let Some((actor, key)) = &self.key {
+            take(&mut self.tx, actor, key, &change).await?;
         }
         match timeout(PATIENCE, self.tx.commit()).await {
             Ok(Ok(())) => Ok(change),

@@ -26,6 +26,8 @@ async fn a_key_is_shown_once_is_listed_without_its_text_and_is_one_that_the_prox
         "acme",
         "--expires",
         "2100-01-01T00:00:00Z",
+        "--reason",
+        "a partner",
         "--output",
         "table",
     ];
@@ -61,7 +63,7 @@ async fn a_key_is_revoked_once_and_only_by_an_admin() {
     let stage = Stage::new().await;
     let admin = stage.token(Role::Admin).await;
     let operator = stage.token(Role::Operator).await;
-    let body = json!({ "name": "ci", "tenant": "2" });
+    let body = json!({ "name": "ci", "tenant": "2", "reason": "ci" });
     let refused = stage
         .ask(Method::POST, ROUTE, Some(&operator), Some(body.clone()))
         .await;
@@ -75,14 +77,28 @@ async fn a_key_is_revoked_once_and_only_by_an_admin() {
     );
     for changed in [1, 0] {
         let path = format!("{ROUTE}/ci");
-        let revoked = stage.ask(Method::DELETE, &path, Some(&admin), None).await;
+        let revoked = stage
+            .ask(
+                Method::DELETE,
+                &path,
+                Some(&admin),
+                Some(json!({ "reason": "over" })),
+            )
+            .await;
         assert_eq!(revoked.body["changed"], changed);
     }
     let path = format!("{ROUTE}/nobody");
-    let unknown = stage.ask(Method::DELETE, &path, Some(&admin), None).await;
+    let unknown = stage
+        .ask(
+            Method::DELETE,
+            &path,
+            Some(&admin),
+            Some(json!({ "reason": "over" })),
+        )
+        .await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     assert_eq!(unknown.body["code"], "unknown-api-key");
-    let body = json!({ "name": "ci2", "tenant": "nobody" });
+    let body = json!({ "name": "ci2", "tenant": "nobody", "reason": "x" });
     let unknown = stage
         .ask(Method::POST, ROUTE, Some(&admin), Some(body))
         .await;

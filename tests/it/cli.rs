@@ -53,8 +53,8 @@ async fn wrong_usage_says_what_was_expected_and_exits_2() {
             "http://127.0.0.1:8090",
         ),
         (
-            &["token", "create", "x", "--role", "king"],
-            "viewer, operator, admin",
+            &["token", "create", "x", "--role", "king", "--reason", "x"],
+            "ofrep, viewer, operator, admin",
         ),
         (&["explain", "GET", "/", "-H", "no-colon"], "Name: value"),
     ];
@@ -81,6 +81,16 @@ async fn every_command_has_help_with_an_example() {
         "tenant show",
         "tenant set",
         "tenant import",
+        "tenant sync",
+        "wave plan",
+        "wave list",
+        "wave show",
+        "wave start",
+        "wave pause",
+        "wave resume",
+        "wave go",
+        "wave advance",
+        "wave abort",
         "flag list",
         "flag get",
         "flag set",
@@ -93,6 +103,8 @@ async fn every_command_has_help_with_an_example() {
         "audit list",
         "audit show",
         "audit undo",
+        "audit verify",
+        "audit export",
         "token create",
         "token list",
         "token revoke",
@@ -314,7 +326,8 @@ async fn an_api_that_is_down_leads_to_the_other_two_ways() {
 async fn the_first_token_comes_from_the_database_and_opens_the_api() {
     let stage = Stage::new().await;
     let create = [
-        "token", "create", "me", "--role", "admin", "--direct", "--output", "table",
+        "token", "create", "me", "--role", "admin", "--reason", "first", "--direct", "--output",
+        "table",
     ];
     let ran = run(&[("DATABASE_URL", stage.db.url())], &create).await;
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -325,7 +338,13 @@ async fn the_first_token_comes_from_the_database_and_opens_the_api() {
         stage.ficus(token, &["token", "list"]).await.json()["items"][0]["name"],
         "me"
     );
-    assert_eq!(stage.ficus(token, &["token", "revoke", "me"]).await.code, 0);
+    assert_eq!(
+        stage
+            .ficus(token, &["token", "revoke", "me", "--reason", "over"])
+            .await
+            .code,
+        0
+    );
     let again = run(&[("DATABASE_URL", stage.db.url())], &create).await;
     assert_eq!(again.code, 1, "a name is used once");
 }

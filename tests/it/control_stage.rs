@@ -9,7 +9,10 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use ficus::control::{self, State};
+use ficus::flags::store::Instance;
+use ficus::flags::sync::Sync;
 use ficus::flags::{self, ColdStart, Flags};
+use ficus::ids::Revision;
 use ficus::rollout::{self, Author, Role, Source, Terms};
 use ficus::telemetry::Metrics;
 use serde_json::Value;
@@ -17,6 +20,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::support::Database;
@@ -53,6 +57,34 @@ impl Stage {
 
     pub fn pool(&self) -> &PgPool {
         self.db.pool()
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        send(&self.router, request).await
+    }
+
+    /// The process's snapshot becomes what the database has.
+    pub async fn load_snapshot(&self) {
+        let wanted = Revision(self.revision().await);
+        let sync = Sync {
+            flags: self.flags.clone(),
+            config: flags_config(self.folder.path()),
+            pool: self.pool().clone(),
+            instance: Instance {
+                id: uuid::Uuid::new_v4(),
+                started: std::time::Instant::now(),
+                name: "proxy-here".to_owned(),
+                roles: vec!["control".to_owned()],
+                listen: Vec::new(),
+            },
+            metrics: Arc::new(Metrics::new()),
+        };
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(sync.run(stop.clone()));
+        let mut revision = self.flags.watch();
+        revision.wait_for(|it| *it >= wanted).await.unwrap();
+        stop.cancel();
+        running.await.unwrap();
     }
 
     pub async fn token(&self, role: Role) -> String {
@@ -215,15 +247,19 @@ pub async fn seed(pool: &PgPool) {
 }
 
 pub fn flags_in(folder: &std::path::Path) -> Flags {
-    let config = flags::Config {
+    let config = flags_config(folder);
+    Flags::open(&config, "proxy-here").unwrap().0
+}
+
+fn flags_config(folder: &std::path::Path) -> flags::Config {
+    flags::Config {
         poll: Duration::from_secs(2),
         heartbeat: Duration::from_secs(2),
         notify: true,
         state_dir: folder.join("state"),
         bootstrap: None,
         cold_start: ColdStart::Refuse,
-    };
-    Flags::open(&config, "proxy-here").unwrap().0
+    }
 }
 
 pub fn api(pool: &PgPool, flags: &Flags) -> Router {

@@ -114,6 +114,13 @@ impl Door {
         let hands = Hands::new(workers.iter().map(|w| w.hand.clone()).collect());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
+            // pingora reads the system's certificates when it is made, and panics where it cannot. A crowd that is let in
+            // before has the descriptors that this takes.
+            for worker in &mut workers {
+                (&mut worker.is_ready)
+                    .await
+                    .map_err(|_| io::Error::other("a worker of the proxy could not start"))?;
+            }
             let loops = self.listeners.into_iter();
             let done = try_join_all(
                 loops.map(|l| accept(l, (&keeper, &admission), hands.clone(), stop.clone())),

@@ -13,7 +13,7 @@ use pingora::apps::HttpServerApp;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +36,8 @@ pub struct Accepted {
 
 pub struct Worker {
     pub hand: Hand,
+    /// Says one word when it has opened all that it needs beside connections, and is closed without one where it could not.
+    pub is_ready: oneshot::Receiver<()>,
     /// True when it has heard of the stop: from then on its answers say that they are the last.
     pub is_stopping: watch::Receiver<bool>,
     pub thread: JoinHandle<()>,
@@ -103,6 +105,7 @@ impl Worker {
             load: Arc::clone(&load),
         };
         let (stopping, is_stopping) = watch::channel(false);
+        let (ready, is_ready) = oneshot::channel();
         let conf = Arc::clone(conf);
         let thread = thread::Builder::new()
             .name(format!("proxy-{place}"))
@@ -113,11 +116,12 @@ impl Worker {
                     connections,
                     load,
                     stop,
-                    stopping,
+                    (ready, stopping),
                 ));
             })?;
         Ok(Self {
             hand,
+            is_ready,
             is_stopping,
             thread,
         })
@@ -130,7 +134,7 @@ async fn serve(
     mut connections: mpsc::Receiver<Accepted>,
     load: Arc<AtomicUsize>,
     stop: CancellationToken,
-    stopping: watch::Sender<bool>,
+    (ready, stopping): (oneshot::Sender<()>, watch::Sender<bool>),
 ) {
     // Bound: one task, which ends after the last connection.
     let counted = CancellationToken::new();
@@ -144,6 +148,8 @@ async fn serve(
     proxy.server_options = Some(options);
     proxy.h2_options = Some(http2);
     let proxy = Arc::new(proxy);
+    // Who is told may be gone already, and then nobody sends a connection.
+    let _ = ready.send(());
     // Bound: the connections that were accepted, one task each. They end by `stop` or with their request.
     let open = TaskTracker::new();
     let service = Arc::new(Service {

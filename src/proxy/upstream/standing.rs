@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::breaker::State;
 use super::{Endpoint, Upstream};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Standing {
     pub name: String,
     /// `closed`: it is asked; `half-open`: a few requests try it; `open`: nobody asks it. `None`: it has no breaker.
@@ -18,7 +18,7 @@ pub struct Standing {
     pub addresses: Vec<Address>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Address {
     pub address: String,
     /// `ready`, `unhealthy` by its checks, or `ejected` for its failures. Where none is ready, all are asked.

@@ -228,17 +228,23 @@ pub async fn marks(db: &mut PgConnection, since: i64) -> Result<(i64, Vec<Mark>)
     Ok((newest, marks))
 }
 
-/// Of these tenants those that a flag of their own or a split has on the modern side, with the bucket since which a flag does.
+/// Of these tenants those that a flag of their own or a split has on the modern side: with the bucket since which a flag
+/// does, and the wave that moved them, unless it was aborted.
 pub async fn on_modern(
     db: &mut PgConnection,
     capability: &str,
     tenants: &[i64],
-) -> Result<Vec<(i64, Bin)>, sqlx::Error> {
-    let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "select tenant_id, floor(extract(epoch from changed_at))::bigint from ficus.flag
-         where capability = $1 and tenant_id = any ($2) and state = 'modern'
+) -> Result<Vec<(i64, Bin, Option<String>)>, sqlx::Error> {
+    let rows: Vec<(i64, i64, Option<String>)> = sqlx::query_as(
+        "select f.tenant_id, floor(extract(epoch from f.changed_at))::bigint,
+                (select w.name from ficus.wave_member as m join ficus.wave as w on w.id = m.wave_id
+                 where m.tenant_id = f.tenant_id and m.capability = f.capability and m.moved_revision is not null
+                   and w.state in ('running', 'paused', 'held', 'complete')
+                 order by m.moved_revision desc limit 1)
+         from ficus.flag as f
+         where f.capability = $1 and f.tenant_id = any ($2) and f.state = 'modern'
          union all
-         select t.id, 0::bigint from unnest($2::bigint[]) as t (id) join ficus.split as s on s.capability = $1 and s.percent > 0
+         select t.id, 0::bigint, null from unnest($2::bigint[]) as t (id) join ficus.split as s on s.capability = $1 and s.percent > 0
          where not exists (select from ficus.flag as f where f.tenant_id = t.id and f.capability = $1)",
     )
     .bind(capability)
@@ -246,7 +252,28 @@ pub async fn on_modern(
     .fetch_all(db)
     .await?;
     let bin = |seconds: i64| seconds / BUCKET.as_secs() as i64;
-    Ok(rows.into_iter().map(|(t, s)| (t, bin(s))).collect())
+    Ok(rows.into_iter().map(|(t, s, w)| (t, bin(s), w)).collect())
+}
+
+/// Of these tenants, whom the guard has taken back one by one: how many each wave had moved.
+pub async fn taken_back(
+    db: &mut PgConnection,
+    capability: &str,
+    tenants: &[i64],
+) -> Result<BTreeMap<String, usize>, sqlx::Error> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "select w.name, count(*) from ficus.wave_member as m join ficus.wave as w on w.id = m.wave_id
+         where m.capability = $1 and m.tenant_id = any ($2) and m.moved_revision is not null and w.state <> 'aborted'
+         group by w.name",
+    )
+    .bind(capability)
+    .bind(tenants)
+    .fetch_all(db)
+    .await?;
+    let counts = rows.into_iter();
+    Ok(counts
+        .map(|(wave, count)| (wave, usize::try_from(count).unwrap_or(0)))
+        .collect())
 }
 
 /// The capabilities that are registered, and whether each is forced to legacy.

@@ -17,7 +17,7 @@ use super::episode::Episodes;
 use super::judge::Rule;
 use super::limits::Config;
 use super::memory::{Judgement, Memory, Standing};
-use super::scope::Extent;
+use super::scope::{Extent, Failing};
 use super::series::{Bin, bins, horizon};
 use super::store::{self, Known, Mark, VerdictRow};
 use super::verdict::Verdict;
@@ -115,8 +115,10 @@ impl Guard {
                 let found = store::on_modern(&mut db, &capability, &suspects).await?;
                 let found = found.into_iter();
                 standing.tenants = found
-                    .map(|(tenant, since)| (tenant, (since, None)))
+                    .map(|(tenant, since, wave)| (tenant, (since, wave)))
                     .collect();
+                let gone = state.taken_back(&capability);
+                standing.taken_back = store::taken_back(&mut db, &capability, &gone).await?;
             }
             let tenants = state.config.tenants;
             let judgement = state
@@ -301,6 +303,17 @@ impl State {
         })
     }
 
+    /// Whom the guard took back one by one within the cool-down.
+    fn taken_back(&self, capability: &str) -> Vec<i64> {
+        let oldest = self.judged - bins(self.config.cool_down);
+        let marks = self.marks.iter();
+        marks
+            .filter(|mark| mark.by_guard && mark.at >= oldest && mark.entity == "flag")
+            .filter(|mark| mark.capability.as_deref() == Some(capability))
+            .filter_map(|mark| mark.tenant)
+            .collect()
+    }
+
     fn tells(&mut self, what: &str, is_so: bool) -> bool {
         self.told.begins(what, is_so, self.judged)
     }
@@ -327,14 +340,21 @@ fn order(
             worst.measure.cause(),
             describe(worst),
         )),
-        // Nobody looks up waves yet, so there is none here: its tenants would be named one by one.
-        Extent::Wave(_) | Extent::Tenants(_) => {
-            let tenants: Vec<i64> = match extent {
-                Extent::Tenants(tenants) => tenants.clone(),
-                _ => judgement.failing.iter().map(|it| it.tenant).collect(),
-            };
+        // A wave needs no rest: who is on modern by it again was moved again by a person, who resumed it.
+        Extent::Wave(wave) => {
+            let of_wave = |it: &&Failing| it.wave.as_ref() == Some(wave);
+            let found = judgement.failing.iter().find(of_wave)?;
+            Some((
+                Scope::Wave(wave.clone()),
+                format!("wave {wave}"),
+                found.finding.measure.cause(),
+                describe(&found.finding),
+            ))
+        }
+        Extent::Tenants(tenants) => {
             let warm: Vec<i64> = tenants
-                .into_iter()
+                .iter()
+                .copied()
                 .filter(|tenant| !state.cools(capability, Some(*tenant)))
                 .collect();
             let found = warm

@@ -50,6 +50,7 @@ pub const IMPORTS: [(&str, &[&str]); 19] = [
             "identity",
             "ids",
             "proxy",
+            // What the audit's anchors are told.
             "rollout",
             "secret",
             "telemetry",
@@ -196,6 +197,10 @@ pub const FENCES: [Fence; 8] = [
                 "the client of the admin API and of the sockets",
             ),
             (
+                "src/rollout/audit/anchor.rs",
+                "the webhook to which the audit's head is posted",
+            ),
+            (
                 "src/telemetry/traces/collector.rs",
                 "the client that OTLP's exporter is given: no variable of the environment changes it",
             ),
@@ -217,7 +222,12 @@ pub struct Fence {
 pub const MAX_LINES: usize = 400;
 
 /// Files that are longer, with the bound that they may not pass and the reason.
-pub const LONG_FILES: [(&str, usize, &str); 4] = [
+pub const LONG_FILES: [(&str, usize, &str); 5] = [
+    (
+        "src/control/mod.rs",
+        600,
+        "every route with what it promises on one page",
+    ),
     (
         "src/proxy/gateway.rs",
         620,

@@ -88,7 +88,7 @@ fn a_slowdown_of_both_sides_takes_nobody_back_and_is_told_once() {
 #[test]
 fn dead_metrics_hold_everything() {
     for seed in 0..SEEDS {
-        let script = |bin| (bin < ONSET).then_some((HEALTHY, HEALTHY));
+        let script = move |bin| (bin < ONSET).then_some((HEALTHY, HEALTHY));
         let run = run(seed, ONSET + 60 * MINUTE, ONSET, &script);
         assert_eq!(run.rollbacks, 0, "seed {seed}");
         assert_eq!(

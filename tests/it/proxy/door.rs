@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
-use super::wire::{End, FINE, Wire, get, in_time, origin, recorder};
+use super::wire::{End, FINE, Wire, ask, get, in_time, origin, recorder};
 use super::{in_front_of, transparent};
 use crate::support::process::{Ficus, eventually};
 
@@ -88,6 +88,8 @@ async fn a_request_in_flight_at_the_stop_is_answered_and_its_client_told_to_clos
 async fn out_of_descriptors_it_waits_and_goes_on() {
     let (legacy, _asked) = recorder(FINE).await;
     let ficus = transparent(legacy).await;
+    // The kernel takes connections earlier than ficus does, which reads files while it starts.
+    assert_eq!(ask(ficus.proxy, get("/", "")).await.text(), "fine");
     limit_descriptors(&ficus, 8);
     // More than it can take, and each stays.
     let mut crowd = Vec::new();

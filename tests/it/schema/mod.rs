@@ -10,6 +10,7 @@ mod local_rollback;
 mod migrating;
 mod order;
 mod rights;
+mod wave;
 
 use sqlx::{AssertSqlSafe, PgPool};
 

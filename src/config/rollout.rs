@@ -1,0 +1,64 @@
+//! Reads what the rollout asks of legacy's database: `[rollout]` and `[[reconcile]]`.
+//!
+//! Its own file, because these are statements that an operator writes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::section::Section;
+use super::value;
+use crate::rollout::queries::{Config, Query};
+
+const DEADLINE: std::ops::RangeInclusive<Duration> =
+    // Below the 30 s of a write of the admin API, which may ask before it writes.
+    Duration::from_millis(10)..=Duration::from_secs(20);
+
+pub fn read(mut section: Section<'_, '_>, listed: Vec<Section<'_, '_>>) -> Option<Config> {
+    let sql = section.text("volume_query", statement);
+    let deadline = section.duration("volume_deadline", DEADLINE);
+    section.finish();
+    let mut reconcile = BTreeMap::new();
+    let mut complete = true;
+    for mut section in listed {
+        let name = section.text("name", name);
+        let sql = section.text("query", statement);
+        let deadline = section.duration("deadline", DEADLINE);
+        if let Some(name) = name.as_ref().filter(|name| reconcile.contains_key(*name)) {
+            section.fault("name", format!("{name:?} stands twice"));
+        }
+        section.finish();
+        match (name, sql, deadline) {
+            (Some(name), Some(sql), Some(deadline)) => {
+                reconcile.insert(name, Query { sql, deadline });
+            }
+            _ => complete = false,
+        }
+    }
+    let volume = Query {
+        sql: sql?,
+        deadline: deadline?,
+    };
+    complete.then_some(Config { volume, reconcile })
+}
+
+/// What is wrong with the defaults themselves, told once.
+pub fn check_defaults(mut section: Section<'_, '_>) {
+    section.duration("deadline", DEADLINE);
+    section.finish();
+}
+
+fn name(text: &str) -> Result<String, String> {
+    match value::is_name(text) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("expected a name: a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'".to_owned())
+        }
+    }
+}
+
+fn statement(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("expected a statement of SQL".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
