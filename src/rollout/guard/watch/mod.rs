@@ -3,6 +3,8 @@
 //! Its own file, because here alone the guard acts; what it acts on is decided in the pure files beside it. What it
 //! remembers is only a cache: a new leader reads half an hour back and knows the same.
 
+mod order;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,16 +19,17 @@ use super::episode::Episodes;
 use super::judge::Rule;
 use super::limits::Config;
 use super::memory::{Judgement, Memory, Standing};
-use super::scope::{Extent, Failing};
+use super::scope::Extent;
 use super::series::{Bin, bins, horizon};
 use super::store::{self, Known, Mark, VerdictRow};
 use super::verdict::Verdict;
 use super::words::describe;
 use crate::alerts::Severity;
-use crate::ids::{TenantId, TenantRef};
 use crate::rollout::outcomes::Asked;
-use crate::rollout::{Author, Error, Scope, Source, Terms, roll_back};
+use crate::rollout::{Author, Error, Source, Terms, roll_back};
 use crate::telemetry::Metrics;
+
+use self::order::order;
 
 /// Who the audit names.
 const ACTOR: &str = "guard";
@@ -316,66 +319,6 @@ impl State {
 
     fn tells(&mut self, what: &str, is_so: bool) -> bool {
         self.told.begins(what, is_so, self.judged)
-    }
-}
-
-/// The rollback, in words too. `None`: everything in it cools down.
-fn order(
-    state: &State,
-    capability: &str,
-    extent: &Extent,
-    judgement: &Judgement,
-) -> Option<(Scope, String, &'static str, String)> {
-    let of = |tenant: i64| judgement.failing.iter().find(|it| it.tenant == tenant);
-    let first = judgement.failing.first().map(|it| &it.finding);
-    let worst = match judgement.finding.verdict {
-        Verdict::Fail => &judgement.finding,
-        _ => first.unwrap_or(&judgement.finding),
-    };
-    match extent {
-        Extent::Capability if state.cools(capability, None) => None,
-        Extent::Capability => Some((
-            Scope::Capability(capability.to_owned()),
-            format!("all of {capability}"),
-            worst.measure.cause(),
-            describe(worst),
-        )),
-        // A wave needs no rest: who is on modern by it again was moved again by a person, who resumed it.
-        Extent::Wave(wave) => {
-            let of_wave = |it: &&Failing| it.wave.as_ref() == Some(wave);
-            let found = judgement.failing.iter().find(of_wave)?;
-            Some((
-                Scope::Wave(wave.clone()),
-                format!("wave {wave}"),
-                found.finding.measure.cause(),
-                describe(&found.finding),
-            ))
-        }
-        Extent::Tenants(tenants) => {
-            let warm: Vec<i64> = tenants
-                .iter()
-                .copied()
-                .filter(|tenant| !state.cools(capability, Some(*tenant)))
-                .collect();
-            let found = warm
-                .first()
-                .and_then(|tenant| of(*tenant))
-                .map(|it| &it.finding)?;
-            let whom = match warm.as_slice() {
-                [one] => format!("tenant {one}"),
-                many => format!("{} tenants", many.len()),
-            };
-            let refs = warm
-                .into_iter()
-                .map(|id| TenantRef::Id(TenantId(id)))
-                .collect();
-            Some((
-                Scope::Flags(capability.to_owned(), refs),
-                whom,
-                found.measure.cause(),
-                describe(found),
-            ))
-        }
     }
 }
 
