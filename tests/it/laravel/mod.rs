@@ -5,9 +5,11 @@
 
 mod bridge;
 mod drivers;
+mod front;
 mod http;
 mod matrix;
 mod messaging;
+mod migration;
 mod sessions;
 mod tokens;
 mod visitor;
@@ -70,19 +72,27 @@ struct Site {
     first: Ficus,
     second: Ficus,
     database_url: String,
+    /// The modern side's own address of the dashboard.
+    dashboard: SocketAddr,
 }
 
 impl Site {
     async fn start(database_url: &str) -> Self {
+        Self::with(database_url, None, "").await
+    }
+
+    /// With the modern dashboard asked through `front`, and with more configuration.
+    async fn with(database_url: &str, front: Option<SocketAddr>, more: &str) -> Self {
         let legacy = legacy().await;
         let legacy_database = Legacy::database_url(shared_server().await);
         let (dashboard, engine) = (free_port(), free_port());
+        let asked = front.unwrap_or(dashboard);
         let config = format!(
             r#"
             [upstream.legacy]
             url = "{}"
             [upstream.dashboard]
-            url = "http://{dashboard}"
+            url = "http://{asked}"
             [upstream.engine]
             url = "http://{engine}"
             [capability.dashboard]
@@ -107,6 +117,7 @@ impl Site {
             cache_ttl = "{CACHE_TTL}"
             [database]
             legacy_url = "{legacy_database}"
+            {more}
             "#,
             legacy.url, legacy.app_key
         );
@@ -121,6 +132,7 @@ impl Site {
             first,
             second,
             database_url: database_url.to_owned(),
+            dashboard,
         }
     }
 
