@@ -1,7 +1,7 @@
 //! Waves: ordered cohorts of tenants that move together, step by step, past a bake time and gates.
 //!
 //! Its own folder, because a wave is planned, shown, moved and run. [`cohort`] (who), [`gate`] (whether), [`bake`] and
-//! [`plan`] decide and are pure; [`store`] has the SQL, [`act`] the transitions, [`run`] the leader's job.
+//! [`mod@plan`] decide and are pure; [`store`] has the SQL, [`act`] the transitions, [`run`] the leader's job.
 //!
 //! A wave writes flags and reads none at request time: once a step is entered, the wave may be forgotten.
 

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::runtime::{Builder, Runtime};
 
 use super::free_port;
+use crate::support::process::client;
 
 /// Beyond the guard's limit of half a second, below the proxy's patience.
 const SLOW: Duration = Duration::from_millis(700);
@@ -40,13 +41,12 @@ pub struct Front {
 
 impl Front {
     pub fn start() -> Self {
-        let client = reqwest::Client::builder().no_proxy();
         let mut front = Self {
             address: free_port(),
             shared: Arc::new(Shared {
                 mood: Mutex::new(Mood::Well),
                 behind: OnceLock::new(),
-                client: client.build().expect("a client"),
+                client: client(),
             }),
             runtime: None,
         };
@@ -71,11 +71,14 @@ impl Front {
     }
 
     pub fn revive(&mut self) {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all();
-        let runtime = { runtime }.build().expect("a runtime");
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
         let listener = std::net::TcpListener::bind(self.address).expect("its port");
         listener.set_nonblocking(true).expect("a socket");
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&self.shared));
+        let router = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&self.shared));
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             axum::serve(listener, router).await.expect("serves");
@@ -105,8 +108,14 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let behind = shared.behind.get().expect("it is said before anybody asks");
     let (head, _) = request.into_parts();
     let target = head.uri.path_and_query().map_or("/", |it| it.as_str());
-    let asked = shared.client.request(head.method, format!("http://{behind}{target}"));
-    let answer = asked.headers(head.headers).send().await.expect("the dashboard answers");
+    let asked = shared
+        .client
+        .request(head.method, format!("http://{behind}{target}"));
+    let answer = asked
+        .headers(head.headers)
+        .send()
+        .await
+        .expect("the dashboard answers");
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body = answer.bytes().await.expect("a body");
     (status, headers, body).into_response()

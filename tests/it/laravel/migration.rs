@@ -19,7 +19,8 @@ use crate::support::Database;
 
 /// The people of tenants 1 to 10.
 const DOMAINS: [&str; 10] = [
-    "internal", "bluebird", "corner", "marina", "alpine", "metro", "fern", "zoe", "harbour", "summit",
+    "internal", "bluebird", "corner", "marina", "alpine", "metro", "fern", "zoe", "harbour",
+    "summit",
 ];
 /// Several buckets of the guard, on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,6 +34,12 @@ const QUICK: &str = r#"
     [defaults.capability.guard]
     window = "10s"
     min_requests = 20
+"#;
+
+/// The application's records go back a week.
+const A_WEEK: &str = r#"
+    [rollout]
+    volume_query = "select owner_id, count(*) / 7.0 from user_sent_records where created_at > now() at time zone 'UTC' - interval '7 days' group by owner_id"
 "#;
 
 /// Who answered each tenant last, and how; and every answer that was no 200, with its side.
@@ -51,7 +58,10 @@ struct Load {
 
 impl Load {
     async fn start(site: &Site) -> Self {
-        let (seen, stop) = (Arc::new(Mutex::new(Seen::default())), CancellationToken::new());
+        let (seen, stop) = (
+            Arc::new(Mutex::new(Seen::default())),
+            CancellationToken::new(),
+        );
         let mut people = JoinSet::new();
         for (place, domain) in DOMAINS.iter().enumerate() {
             let proxy = [site.first.proxy, site.second.proxy][place % 2];
@@ -109,26 +119,44 @@ impl Load {
 
 async fn modern(pool: &PgPool, capability: &str) -> Vec<i64> {
     let sql = "select tenant_id from ficus.flag where capability = $1 and state = 'modern' order by tenant_id";
-    let tenants = sqlx::query_scalar(sql).bind(capability).fetch_all(pool).await;
+    let tenants = sqlx::query_scalar(sql)
+        .bind(capability)
+        .fetch_all(pool)
+        .await;
     tenants.expect("the flags")
 }
 
 async fn wave(site: &Site, verb: &str, name: &str) -> Value {
-    let done = site.ficus(&["wave", verb, name, "--reason", "as planned", "--timeout", "20s"]).await;
+    let done = site
+        .ficus(&[
+            "wave",
+            verb,
+            name,
+            "--reason",
+            "as planned",
+            "--timeout",
+            "20s",
+        ])
+        .await;
     assert_eq!(done["confirmed"], true, "{done}");
     done
 }
 
 /// A person has looked, and the next step begins.
 async fn go_on(site: &Site, name: &str) -> Value {
-    site.ficus(&["wave", "go", name, "--reason", "looked at", "--no-wait"]).await;
+    site.ficus(&["wave", "go", name, "--reason", "looked at", "--no-wait"])
+        .await;
     wave(site, "advance", name).await
 }
 
 async fn know_all(site: &Site) {
     let all: Vec<String> = (1..=DOMAINS.len()).map(|n| n.to_string()).collect();
-    site.know(&all.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    site.ficus(&["tenant", "set", "1", "--class", "internal", "--reason", "ours"]).await;
+    site.know(&all.iter().map(String::as_str).collect::<Vec<_>>())
+        .await;
+    site.ficus(&[
+        "tenant", "set", "1", "--class", "internal", "--reason", "ours",
+    ])
+    .await;
 }
 
 /// Of the guard's newest change: its reason and its evidence.
@@ -143,18 +171,50 @@ async fn told(pool: &PgPool) -> (String, Value) {
 #[tokio::test]
 async fn four_waves_by_volume_move_the_sends_of_every_tenant() {
     let database = Database::new().await;
-    let site = Site::start(database.url()).await;
+    let site = Site::with(database.url(), None, A_WEEK).await;
     let all: Vec<String> = (2..=DOMAINS.len()).map(|n| n.to_string()).collect();
     for tenant in &all {
-        site.ficus(&["tenant", "set", tenant, "--name", "known", "--reason", "test"]).await;
+        site.ficus(&[
+            "tenant", "set", tenant, "--name", "known", "--reason", "test",
+        ])
+        .await;
     }
-    site.ficus(&["tenant", "set", "1", "--class", "internal", "--reason", "ours"]).await;
-    site.ficus(&["tenant", "sync", "--reason", "before the waves"]).await;
+    site.ficus(&[
+        "tenant", "set", "1", "--class", "internal", "--reason", "ours",
+    ])
+    .await;
+    site.ask_api(&["tenant", "sync", "--reason", "before the waves"])
+        .await;
     let load = Load::start(&site).await;
-    let plan = ["wave", "plan", "messaging", "--steps", "100", "--bake", "0s", "--gate", "go", "--reason", "weeks 9 to 12"];
+    let plan = [
+        "wave",
+        "plan",
+        "messaging",
+        "--steps",
+        "100",
+        "--bake",
+        "0s",
+        "--gate",
+        "go",
+        "--reason",
+        "weeks 9 to 12",
+    ];
     let planned = site.ficus(&plan).await;
-    let names: Vec<&str> = planned["waves"].as_array().expect("waves").iter().filter_map(|w| w["name"].as_str()).collect();
-    assert_eq!(names, ["messaging-internal", "messaging-low", "messaging-medium", "messaging-high"]);
+    let names: Vec<&str> = planned["waves"]
+        .as_array()
+        .expect("waves")
+        .iter()
+        .filter_map(|w| w["name"].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "messaging-internal",
+            "messaging-low",
+            "messaging-medium",
+            "messaging-high"
+        ]
+    );
 
     let mut moved = Vec::new();
     for name in names {
@@ -168,7 +228,11 @@ async fn four_waves_by_volume_move_the_sends_of_every_tenant() {
         wave(&site, "start", name).await;
         moved.extend(of_class);
         moved.sort_unstable();
-        assert_eq!(modern(database.pool(), "messaging").await, moved, "after {name}");
+        assert_eq!(
+            modern(database.pool(), "messaging").await,
+            moved,
+            "after {name}"
+        );
         let ended = go_on(&site, name).await;
         assert_eq!(ended["wave"]["state"], "complete", "{ended}");
     }
@@ -181,7 +245,12 @@ async fn four_waves_by_volume_move_the_sends_of_every_tenant() {
         let mut owner = Visitor::log_in(proxy, &format!("owner@{domain}.test")).await;
         let send = format!("/campaign/send-email/campaign-{tenant}1/template-{tenant}1");
         let answer = owner.get(&send, JSON).await;
-        assert_eq!((answer.status, answer.served_by()), (202, "modern"), "{domain}: {}", answer.body);
+        assert_eq!(
+            (answer.status, answer.served_by()),
+            (202, "modern"),
+            "{domain}: {}",
+            answer.body
+        );
     }
     load.until("the dashboards stay", |_| "legacy").await;
     assert_eq!(load.failures(), [], "the waves cost nobody anything");
@@ -199,10 +268,26 @@ async fn shares_of_the_tenants_move_and_come_back_when_the_modern_side_breaks() 
     know_all(&site).await;
     let load = Load::start(&site).await;
     load.until("all begin on legacy", |_| "legacy").await;
-    let plan = ["wave", "plan", "dashboard", "--steps", "5,20,50,100", "--bake", "0s", "--gate", "go", "--reason", "dark launch"];
+    let plan = [
+        "wave",
+        "plan",
+        "dashboard",
+        "--steps",
+        "5,20,50,100",
+        "--bake",
+        "0s",
+        "--gate",
+        "go",
+        "--reason",
+        "dark launch",
+    ];
     site.ficus(&plan).await;
     wave(&site, "start", "dashboard-internal").await;
-    load.until("internal", |tenant| if tenant == 1 { "modern" } else { "legacy" }).await;
+    load.until(
+        "internal",
+        |tenant| if tenant == 1 { "modern" } else { "legacy" },
+    )
+    .await;
     go_on(&site, "dashboard-internal").await;
 
     // Of nine: 5 % is one, 20 % two, 50 % five.
@@ -211,9 +296,19 @@ async fn shares_of_the_tenants_move_and_come_back_when_the_modern_side_breaks() 
     for expected in [1, 2, 5] {
         let moved = modern(database.pool(), "dashboard").await;
         assert_eq!(moved.len(), 1 + expected, "{moved:?}");
-        assert!(before.iter().all(|it| moved.contains(it)), "nobody leaves: {before:?}, {moved:?}");
+        assert!(
+            before.iter().all(|it| moved.contains(it)),
+            "nobody leaves: {before:?}, {moved:?}"
+        );
         before.clone_from(&moved);
-        load.until("a step", |tenant| if moved.contains(&(tenant as i64)) { "modern" } else { "legacy" }).await;
+        load.until("a step", |tenant| {
+            if moved.contains(&(tenant as i64)) {
+                "modern"
+            } else {
+                "legacy"
+            }
+        })
+        .await;
         if expected < 5 {
             go_on(&site, "dashboard-low").await;
         }
@@ -223,7 +318,9 @@ async fn shares_of_the_tenants_move_and_come_back_when_the_modern_side_breaks() 
     // One tenant fails: it alone goes back.
     let moved = modern(database.pool(), "dashboard").await;
     let unlucky = moved[1];
-    front.be(Mood::FailsFor(Box::leak(unlucky.to_string().into_boxed_str())));
+    front.be(Mood::FailsFor(Box::leak(
+        unlucky.to_string().into_boxed_str(),
+    )));
     let stays = |tenant: usize| match tenant as i64 != unlucky && moved.contains(&(tenant as i64)) {
         true => "modern",
         false => "legacy",
@@ -233,7 +330,12 @@ async fn shares_of_the_tenants_move_and_come_back_when_the_modern_side_breaks() 
     assert!(reason.contains(&format!("tenant {unlucky}")), "{reason}");
     assert_eq!(evidence["failing"][0]["tenant"], unlucky, "{evidence}");
     let failed = load.failures();
-    assert!(failed.iter().all(|(tenant, side, _)| (*tenant as i64, side.as_str()) == (unlucky, "modern")), "{failed:?}");
+    assert!(
+        failed
+            .iter()
+            .all(|(tenant, side, _)| (*tenant as i64, side.as_str()) == (unlucky, "modern")),
+        "{failed:?}"
+    );
 
     // The modern side is slow for everybody: everybody goes back.
     front.be(Mood::Slow);
@@ -245,13 +347,31 @@ async fn shares_of_the_tenants_move_and_come_back_when_the_modern_side_breaks() 
     front.be(Mood::Well);
 
     // People bring two tenants forth again, and the modern side dies.
-    let forced: i64 = sqlx::query_scalar("select count(*) from ficus.override").fetch_one(database.pool()).await.expect("overrides");
+    let forced: i64 = sqlx::query_scalar("select count(*) from ficus.override")
+        .fetch_one(database.pool())
+        .await
+        .expect("overrides");
     if forced > 0 {
-        site.ficus(&["override", "clear", "--capability", "dashboard", "--reason", "mended"]).await;
+        site.ficus(&[
+            "override",
+            "clear",
+            "--capability",
+            "dashboard",
+            "--reason",
+            "mended",
+        ])
+        .await;
     }
     site.flip("1", "dashboard", "modern").await;
     site.flip("2", "dashboard", "modern").await;
-    load.until("again", |tenant| if modern_again(tenant) { "modern" } else { "legacy" }).await;
+    load.until("again", |tenant| {
+        if modern_again(tenant) {
+            "modern"
+        } else {
+            "legacy"
+        }
+    })
+    .await;
     load.failures();
     front.die();
     load.until("death", |_| "legacy").await;

@@ -149,15 +149,28 @@ impl Site {
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {
-        tokio::process::Command::new(env!("CARGO_BIN_EXE_ficus"))
-            .args(arguments)
-            .args(["--direct", "--output", "json"])
-            .env("DATABASE_URL", &self.database_url)
-            .env_remove("FICUS_URL")
-            .env_remove("FICUS_TOKEN")
-            .output()
-            .await
-            .expect("ficus runs")
+        let direct = [("DATABASE_URL", self.database_url.as_str())];
+        ficus(&[arguments, &["--direct"]].concat(), &direct).await
+    }
+
+    /// The same through the admin API, for what needs the configuration.
+    async fn ask_api(&self, arguments: &[&str]) -> serde_json::Value {
+        let made = self
+            .ficus(&[
+                "token", "create", "tests", "--role", "admin", "--reason", "test",
+            ])
+            .await;
+        let (url, token) = (
+            format!("http://{}", self.first.admin),
+            made["token"].as_str().expect("a token"),
+        );
+        let output = ficus(arguments, &[("FICUS_URL", &url), ("FICUS_TOKEN", token)]).await;
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).expect("JSON on stdout")
     }
 
     /// Makes the tenants known, as `ficus tenant import` does.
@@ -189,4 +202,18 @@ impl Site {
         let proxies = written["proxies"].as_array().expect("proxies");
         assert_eq!(proxies.len(), 2, "{written}");
     }
+}
+
+/// Runs the command line with nothing of the environment but this.
+async fn ficus(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    tokio::process::Command::new(env!("CARGO_BIN_EXE_ficus"))
+        .args(arguments)
+        .args(["--output", "json"])
+        .env_remove("DATABASE_URL")
+        .env_remove("FICUS_URL")
+        .env_remove("FICUS_TOKEN")
+        .envs(environment.iter().copied())
+        .output()
+        .await
+        .expect("ficus runs")
 }

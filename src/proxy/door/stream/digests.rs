@@ -48,7 +48,7 @@ impl GetTimingDigest for Guarded {
 }
 
 impl GetProxyDigest for Guarded {
-    /// pingora's place for whatever a connection carries along: here, its [`Connection`].
+    /// pingora's place for whatever a connection carries along: here, its `Connection`.
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         Some(Arc::clone(&self.proxy_digest))
     }
