@@ -11,6 +11,8 @@ pub struct Ports {
     pub admin: u16,
     /// Of proxy-b, which has no admin API.
     pub health_b: u16,
+    /// Of the modern services, which have none either.
+    pub health_modern: u16,
     pub dashboard: u16,
     pub engine: u16,
     pub legacy: u16,
@@ -35,6 +37,7 @@ impl Ports {
             proxy_b: choose(8081)?,
             admin: choose(8090)?,
             health_b: choose(8091)?,
+            health_modern: choose(8094)?,
             dashboard: choose(8092)?,
             engine: choose(8093)?,
             legacy: choose(8500)?,

@@ -1,9 +1,9 @@
-//! One `ficus serve` of the demo, started as a user starts it.
+//! Each `ficus serve` of the demo, started as a user starts it: two proxies, and the modern services.
 //!
-//! Its own file, because it is the only place that knows what the two proxies are told.
+//! Its own file, because it is the only place that knows what they are told.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -12,11 +12,13 @@ use super::process::Process;
 
 /// Relative to ficus' own folder.
 pub const CONFIG: &str = "demo/ficus.toml";
+/// The process of the modern services.
+pub const MODERN: &str = "modern";
 /// For a proxy to be ready.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// One `ficus serve`.
+/// A `ficus serve` that visitors come to.
 pub struct Proxy {
     pub name: &'static str,
     pub url: String,
@@ -52,49 +54,61 @@ impl Proxy {
     }
 }
 
-/// Where proxies are started, and what all of them are told.
-pub struct Place<'a> {
-    pub root: &'a Path,
-    pub folder: &'a Path,
-    pub shared: &'a [(String, String)],
+/// Where they are started, and what all of them are told.
+pub struct Place {
+    pub root: PathBuf,
+    pub folder: PathBuf,
+    pub shared: Vec<(String, String)>,
 }
 
-impl Place<'_> {
+impl Place {
     /// Does not wait until it is ready.
     pub fn start_proxy(
         &self,
         name: &'static str,
-        state: &str,
         port: u16,
         admin_port: u16,
-        arguments: &[&str],
+        roles: &str,
     ) -> anyhow::Result<Proxy> {
-        let state = self.folder.join(state);
-        let mut environment = self.shared.to_vec();
+        Ok(Proxy {
+            name,
+            url: format!("http://127.0.0.1:{port}"),
+            socket: self.state_folder(name).join("ficus.sock"),
+            process: self.serve(name, port, admin_port, roles)?,
+        })
+    }
+
+    /// The dashboard and the engine, in a process that can die without a proxy. Does not wait until it is ready.
+    pub fn start_modern(&self, admin_port: u16) -> anyhow::Result<Process> {
+        self.serve(MODERN, 0, admin_port, "dashboard,engine")
+    }
+
+    fn state_folder(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn serve(
+        &self,
+        name: &str,
+        port: u16,
+        admin_port: u16,
+        roles: &str,
+    ) -> anyhow::Result<Process> {
+        let state = self.state_folder(name);
+        let mut environment = self.shared.clone();
         environment.extend(
             [
                 ("FICUS_DEMO_NAME", name.to_owned()),
                 ("FICUS_DEMO_PROXY_PORT", port.to_string()),
-                // A proxy alone answers there for its health and its metrics.
+                // Who has no admin API answers there for its health and its metrics.
                 ("FICUS_DEMO_ADMIN_PORT", admin_port.to_string()),
                 ("FICUS_DEMO_STATE_DIR", state.display().to_string()),
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
-        let mut command: Vec<OsString> = vec![
-            std::env::current_exe()?.into(),
-            "serve".into(),
-            "--config".into(),
-            CONFIG.into(),
-        ];
-        command.extend(arguments.iter().map(OsString::from));
+        let mut command: Vec<OsString> = vec![std::env::current_exe()?.into()];
+        command.extend(["serve", "--config", CONFIG, "--roles", roles].map(OsString::from));
         let log = self.folder.join(format!("{name}.log"));
-        let process = Process::start(name, &command, &environment, self.root, &log)?;
-        Ok(Proxy {
-            name,
-            url: format!("http://127.0.0.1:{port}"),
-            socket: state.join("ficus.sock"),
-            process,
-        })
+        Process::start(name, &command, &environment, &self.root, &log)
     }
 }

@@ -1,9 +1,10 @@
-//! The stage of the story: two databases, the legacy application, the mail catcher and two proxies.
+//! The stage of the story: two databases, the legacy application, the mail catcher, the modern services and two proxies.
 //!
 //! Its own file, so that the story itself holds nothing but what happens.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tokio::process::Command;
@@ -12,21 +13,28 @@ use super::legacy::{self, Legacy};
 use super::mail::MailCatcher;
 use super::narrator;
 use super::ports::Ports;
-use super::proxy::{CONFIG, Place, Proxy};
+use super::process::Process;
+use super::proxy::{CONFIG, MODERN, Place, Proxy};
 use crate::db;
 use crate::embedded::{self, Postgres, StopMode};
 
 /// Everything that the demo writes is below this folder of the working directory.
 const STATE: &str = ".ficus/demo";
 const DATABASE: &str = "ficus";
+/// For the modern services to be ready.
+const MODERN_TIMEOUT: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 pub struct Stage {
     pub a: Proxy,
     pub b: Proxy,
+    /// `None`: it has died.
+    modern: Option<Process>,
+    place: Place,
+    ports: Ports,
     pub admin_url: String,
     pub mail: MailCatcher,
     pub legacy: Legacy,
-    folder: PathBuf,
     ficus_database: Option<Postgres>,
     ficus_database_url: String,
     psql: PathBuf,
@@ -44,7 +52,7 @@ impl Stage {
             "the demo needs {CONFIG}: run it in ficus' own folder"
         );
         let folder = root.join(STATE);
-        for part in ["a", "b", "mail", "storage"] {
+        for part in ["proxy-a", "proxy-b", MODERN, "mail", "storage"] {
             let part = folder.join(part);
             if part.exists() {
                 std::fs::remove_dir_all(&part)
@@ -81,7 +89,9 @@ impl Stage {
         };
         let legacy = Legacy::start(&legacy_database, options).await?;
 
-        narrator::doing("starting two proxies: proxy-a with every role, proxy-b as a proxy only");
+        narrator::doing(
+            "starting the modern services, and two proxies: proxy-a with the admin API, proxy-b without",
+        );
         let shared = [
             ("DATABASE_URL", ficus_database_url.clone()),
             ("FICUS_DEMO_DATABASE_URL", ficus_database_url.clone()),
@@ -96,18 +106,13 @@ impl Stage {
         ]
         .map(|(name, value)| (name.to_owned(), value));
         let place = Place {
-            root: &root,
-            folder: &folder,
-            shared: &shared,
+            root,
+            folder,
+            shared: shared.to_vec(),
         };
-        let a = place.start_proxy("proxy-a", "a", ports.proxy_a, ports.admin, &[])?;
-        let b = place.start_proxy(
-            "proxy-b",
-            "b",
-            ports.proxy_b,
-            ports.health_b,
-            &["--roles", "proxy"],
-        )?;
+        let modern = place.start_modern(ports.health_modern)?;
+        let a = place.start_proxy("proxy-a", ports.proxy_a, ports.admin, "proxy,control")?;
+        let b = place.start_proxy("proxy-b", ports.proxy_b, ports.health_b, "proxy")?;
 
         let admin_url = format!("http://127.0.0.1:{}", ports.admin);
         let environment = vec![
@@ -119,10 +124,12 @@ impl Stage {
         let mut stage = Self {
             a,
             b,
+            modern: Some(modern),
+            place,
+            ports,
             admin_url,
             mail,
             legacy,
-            folder,
             ficus_database: Some(ficus_database),
             ficus_database_url,
             psql,
@@ -132,6 +139,7 @@ impl Stage {
         for proxy in [&mut stage.a, &mut stage.b] {
             proxy.wait_until_ready().await?;
         }
+        stage.modern_is_ready().await?;
         stage.introduce_tenants().await?;
         stage.make_token().await?;
         Ok(stage)
@@ -139,7 +147,7 @@ impl Stage {
 
     /// The folder with every log.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.place.folder
     }
 
     /// Runs `ficus ARGUMENTS`, and shows the command line and what it printed.
@@ -206,9 +214,51 @@ impl Stage {
     }
 
     pub async fn start_database(&mut self) -> anyhow::Result<()> {
-        let server =
-            Postgres::start(&self.folder.join("postgres"), embedded::Options::default()).await?;
+        let server = Postgres::start(
+            &self.place.folder.join("postgres"),
+            embedded::Options::default(),
+        )
+        .await?;
         self.ficus_database = Some(server);
+        Ok(())
+    }
+
+    /// As a fault ends it that nobody has seen coming.
+    pub async fn kill_modern(&mut self) -> anyhow::Result<()> {
+        let mut modern = self
+            .modern
+            .take()
+            .context("the modern services are dead already")?;
+        modern.signal("KILL")?;
+        modern.stop().await
+    }
+
+    pub async fn revive_modern(&mut self) -> anyhow::Result<()> {
+        self.modern = Some(self.place.start_modern(self.ports.health_modern)?);
+        self.modern_is_ready().await
+    }
+
+    async fn modern_is_ready(&mut self) -> anyhow::Result<()> {
+        let client = super::http_client()?;
+        let deadline = Instant::now() + MODERN_TIMEOUT;
+        for port in [self.ports.dashboard, self.ports.engine] {
+            let live = format!("http://127.0.0.1:{port}/health/live");
+            while !client
+                .get(&live)
+                .send()
+                .await
+                .is_ok_and(|it| it.status().is_success())
+            {
+                if let Some(modern) = &mut self.modern {
+                    modern.must_be_running()?;
+                }
+                ensure!(
+                    Instant::now() < deadline,
+                    "the modern services were not ready within {MODERN_TIMEOUT:?}"
+                );
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
         Ok(())
     }
 
@@ -227,6 +277,9 @@ impl Stage {
     /// Proxies first, so that they drain while their databases are there.
     pub async fn clear(self) -> anyhow::Result<()> {
         tokio::try_join!(self.a.process.stop(), self.b.process.stop())?;
+        if let Some(modern) = self.modern {
+            modern.stop().await?;
+        }
         self.legacy.process.stop().await?;
         if let Some(server) = self.ficus_database {
             server.stop(StopMode::Fast).await?;

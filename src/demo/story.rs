@@ -1,14 +1,25 @@
-//! The story: one tenant moves, another by plain SQL, and both come back, whatever is broken meanwhile.
+//! The story: tenants move one by one, by plain SQL and in a wave, and come back, whatever is broken meanwhile.
 //!
 //! Its own file, because it reads as the story does; how things are started and asked stands elsewhere.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+use anyhow::Context;
 
 use super::browser::{Answer, Browser};
 use super::narrator::{self, milliseconds};
 use super::proxy::Proxy;
 use super::stage::Stage;
 
+/// Tenants, and where their owners are at home.
+const OWNERS: [(i64, &str); 5] = [
+    (2, "bluebird"),
+    (3, "corner"),
+    (4, "marina"),
+    (7, "fern"),
+    (8, "zoe"),
+];
 const STATS: &str = "/dashboard/stats";
 /// For everything that happens by itself: a flip takes milliseconds, catching up after an outage some seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,32 +33,26 @@ const NOT_CONFIRMED: i32 = 5;
 
 pub struct Story<'a> {
     stage: &'a mut Stage,
-    bluebird: Browser,
-    corner: Browser,
-    marina: Browser,
+    /// The owner of each tenant that the story is about.
+    people: BTreeMap<i64, Browser>,
     failed: usize,
 }
 
 impl<'a> Story<'a> {
-    /// Logs three tenants in, through the proxy.
+    /// Logs the owners in, through the proxy.
     pub async fn begin(stage: &'a mut Stage) -> anyhow::Result<Self> {
         let client = super::http_client()?;
-        let mut people = [
-            Browser::new(&client),
-            Browser::new(&client),
-            Browser::new(&client),
-        ];
-        for (person, domain) in people.iter_mut().zip(["bluebird", "corner", "marina"]) {
+        let mut people = BTreeMap::new();
+        for (tenant, domain) in OWNERS {
+            let mut person = Browser::new(&client);
             person
                 .log_in(&stage.a.url, &format!("owner@{domain}.test"), "secret")
                 .await?;
+            people.insert(tenant, person);
         }
-        let [bluebird, corner, marina] = people;
         Ok(Self {
             stage,
-            bluebird,
-            corner,
-            marina,
+            people,
             failed: 0,
         })
     }
@@ -61,13 +66,16 @@ impl<'a> Story<'a> {
         self.rollback_without_the_database().await?;
         self.the_database_returns().await?;
         self.a_proxy_stops_answering().await?;
+        self.a_wave_is_taken_back().await?;
         Ok(self.failed == 0)
     }
 
     /// Gives tenant 2's figures as legacy tells them.
     async fn legacy_alone(&mut self) -> anyhow::Result<String> {
         narrator::chapter(1, "The legacy application runs alone behind ficus");
-        narrator::remark("Tenants 2, 3 and 4 have logged in through the proxy. No flag is set.");
+        narrator::remark(
+            "The owners of five tenants have logged in through the proxy. No flag is set.",
+        );
         for tenant in [2, 3, 4] {
             self.expect_everywhere(tenant, "legacy").await?;
         }
@@ -269,6 +277,87 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
+    async fn a_wave_is_taken_back(&mut self) -> anyhow::Result<()> {
+        narrator::chapter(
+            8,
+            "A wave moves, the modern side dies, and the guard takes the wave back",
+        );
+        let steps: [&[&str]; 4] = [
+            &["tenant", "sync", "--reason", "classes by volume"],
+            &[
+                "wave",
+                "plan",
+                "dashboard",
+                "--steps",
+                "100",
+                "--bake",
+                "1h",
+                "--gate",
+                "guard",
+                "--gate",
+                "go",
+                "--reason",
+                "week 9",
+            ],
+            &["wave", "start", "dashboard-low", "--reason", "week 9"],
+            &["wave", "show", "dashboard-low"],
+        ];
+        for step in steps {
+            self.command(&[step, &["--output", "table"]].concat(), DONE)
+                .await?;
+        }
+        narrator::remark(
+            "A wave does not undo what a person decided: tenants 2 and 3 stay where the rollbacks put them.",
+        );
+        for (tenant, side) in [(2, "legacy"), (4, "legacy"), (7, "modern"), (8, "modern")] {
+            self.expect_everywhere(tenant, side).await?;
+        }
+        self.stage.kill_modern().await?;
+        let died = Instant::now();
+        narrator::remark(
+            "The modern services got SIGKILL. Tenants 7 and 8 go on looking at their dashboards.",
+        );
+        for tenant in [7, 8] {
+            for which in [Proxies::A, Proxies::B] {
+                let held = self.becomes(tenant, which, "legacy").await?;
+                let name = self.proxy(which).name;
+                self.see(
+                    held,
+                    &format!(
+                        "{name} has tenant {tenant} back on legacy, {} after the death",
+                        milliseconds(died.elapsed())
+                    ),
+                );
+            }
+        }
+        let taken_back = "select exists (select from ficus.change where source = 'guard' and reason like '%dashboard-low%')
+                          and not exists (select from ficus.flag where capability = 'dashboard' and state = 'modern')";
+        let held = self.holds_in_the_database(taken_back).await?;
+        self.see(
+            held,
+            "the guard took back the whole wave, tenant 1 too, who had not looked",
+        );
+        self.stage.revive_modern().await?;
+        let said = self
+            .command_output(
+                &["audit", "list", "--limit", "3", "--output", "table"],
+                DONE,
+            )
+            .await?;
+        self.see(
+            said.contains("guard"),
+            "`ficus audit list` says who did it and why",
+        );
+        let said = self
+            .command_output(&["audit", "verify", "--output", "table"], DONE)
+            .await?;
+        self.see(
+            said.contains("intact"),
+            "`ficus audit verify` finds the whole audit as it was written",
+        );
+        Ok(())
+    }
+
     /// Asks both proxies at once, and expects one side.
     async fn expect_everywhere(&mut self, tenant: i64, side: &str) -> anyhow::Result<()> {
         let a = self.get(tenant, Proxies::A, STATS).await?;
@@ -338,11 +427,8 @@ impl<'a> Story<'a> {
 
     async fn get(&mut self, tenant: i64, which: Proxies, path: &str) -> anyhow::Result<Answer> {
         let site = self.proxy(which).url.clone();
-        let person = match tenant {
-            2 => &mut self.bluebird,
-            3 => &mut self.corner,
-            _ => &mut self.marina,
-        };
+        let person = self.people.get_mut(&tenant);
+        let person = person.with_context(|| format!("nobody of tenant {tenant} has logged in"))?;
         person.get(&site, path).await
     }
 

@@ -3,7 +3,9 @@
 //! Its own file, because it is a small reader with a test of its own.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::support::project;
 
 pub struct File {
     /// From the package's folder, with `/`.
@@ -22,7 +24,7 @@ impl File {
 }
 
 pub fn files_in(folder: &str) -> Vec<File> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = project();
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(folder)];
     while let Some(folder) = folders.pop() {

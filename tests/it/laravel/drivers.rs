@@ -2,7 +2,6 @@
 //!
 //! Its own file, because each test here starts the application with a session driver of its own.
 
-use std::path::Path;
 use std::time::Duration;
 
 use ficus::config::Config;
@@ -15,11 +14,11 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use tokio::runtime::Handle;
 
+use super::legacy;
 use super::visitor::{BROWSER, Visitor};
-use super::{free_port, legacy};
-use crate::support::process::eventually;
+use crate::support::process::{eventually, free_ports};
 use crate::support::redis::Redis;
-use crate::support::{scratch_folder, shared_server};
+use crate::support::{project, scratch_folder, shared_server};
 
 /// What the demo's application has before a session's id.
 const REDIS_PREFIX: &str = "campaign_database_campaign_cache:";
@@ -39,11 +38,12 @@ impl Application {
         std::fs::create_dir_all(&folder).expect("a scratch folder");
         let storage = folder.join("storage");
         let sessions = storage.join("framework/sessions").display().to_string();
+        let [port] = free_ports();
         let options = Options {
-            source: &Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/legacy"),
+            source: &project().join("demo/legacy"),
             storage,
             log: folder.join("legacy.log"),
-            port: free_port().port(),
+            port: port.port(),
             mail_port: 9,
         };
         let legacy = Legacy::serve(shared_server().await, options, settings)

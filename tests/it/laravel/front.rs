@@ -12,8 +12,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tokio::runtime::{Builder, Runtime};
 
-use super::free_port;
-use crate::support::process::client;
+use crate::support::process::{client, free_ports};
 
 /// Beyond the guard's limit of half a second, below the proxy's patience.
 const SLOW: Duration = Duration::from_millis(700);
@@ -41,8 +40,9 @@ pub struct Front {
 
 impl Front {
     pub fn start() -> Self {
+        let [address] = free_ports();
         let mut front = Self {
-            address: free_port(),
+            address,
             shared: Arc::new(Shared {
                 mood: Mutex::new(Mood::Well),
                 behind: OnceLock::new(),

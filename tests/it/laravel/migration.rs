@@ -36,12 +36,6 @@ const QUICK: &str = r#"
     min_requests = 20
 "#;
 
-/// The application's records go back a week.
-const A_WEEK: &str = r#"
-    [rollout]
-    volume_query = "select owner_id, count(*) / 7.0 from user_sent_records where created_at > now() at time zone 'UTC' - interval '7 days' group by owner_id"
-"#;
-
 /// Who answered each tenant last, and how; and every answer that was no 200, with its side.
 #[derive(Default)]
 struct Seen {
@@ -171,7 +165,7 @@ async fn told(pool: &PgPool) -> (String, Value) {
 #[tokio::test]
 async fn four_waves_by_volume_move_the_sends_of_every_tenant() {
     let database = Database::new().await;
-    let site = Site::with(database.url(), None, A_WEEK).await;
+    let site = Site::start(database.url()).await;
     let all: Vec<String> = (2..=DOMAINS.len()).map(|n| n.to_string()).collect();
     for tenant in &all {
         site.ficus(&[

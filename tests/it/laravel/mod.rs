@@ -15,7 +15,6 @@ mod tokens;
 mod visitor;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Output;
 
 use ficus::demo::legacy::{Legacy, Options};
@@ -23,8 +22,8 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::OnceCell;
 
-use crate::support::process::{Ficus, Setup};
-use crate::support::{scratch_folder, shared_server};
+use crate::support::process::{Ficus, Setup, free_ports};
+use crate::support::{project, scratch_folder, shared_server};
 
 static LEGACY: OnceCell<Legacy> = OnceCell::const_new();
 
@@ -37,11 +36,12 @@ async fn legacy() -> &'static Legacy {
         .get_or_init(|| async {
             let folder = scratch_folder();
             std::fs::create_dir_all(&folder).expect("a scratch folder");
+            let [port] = free_ports();
             let options = Options {
-                source: &Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/legacy"),
+                source: &project().join("demo/legacy"),
                 storage: folder.join("storage"),
                 log: folder.join("legacy.log"),
-                port: free_port().port(),
+                port: port.port(),
                 // Nobody listens there: a test that wants mail gives its tenant a server of its own.
                 mail_port: 9,
             };
@@ -50,11 +50,6 @@ async fn legacy() -> &'static Legacy {
                 .expect("the legacy application starts")
         })
         .await
-}
-
-fn free_port() -> SocketAddr {
-    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    held.local_addr().expect("its address")
 }
 
 /// The application's database.
@@ -85,7 +80,7 @@ impl Site {
     async fn with(database_url: &str, front: Option<SocketAddr>, more: &str) -> Self {
         let legacy = legacy().await;
         let legacy_database = Legacy::database_url(shared_server().await);
-        let (dashboard, engine) = (free_port(), free_port());
+        let [dashboard, engine] = free_ports();
         let asked = front.unwrap_or(dashboard);
         let config = format!(
             r#"

@@ -6,11 +6,11 @@ use super::listening;
 use super::wire::{Asked, Message, ask, origin, recorder};
 use crate::support::issuer::{KeyServer, Mood, RSA_PEM, Signer, jwks};
 use crate::support::process::{Ficus, Setup, eventually};
+use crate::support::project;
 
 /// A file as it is committed, pointed at the upstreams of a test.
 async fn served(file: &str, upstreams: &[(&str, std::net::SocketAddr)]) -> Ficus {
-    let folder =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config/valid");
+    let folder = project().join("tests/fixtures/config/valid");
     let mut text = std::fs::read_to_string(folder.join(file)).expect("the fixture");
     for (url, address) in upstreams {
         assert!(text.contains(url), "{url} is in {file}");

@@ -20,3 +20,8 @@ pub mod tls;
 pub mod vendors;
 
 pub use database::{Cluster, Database, scratch_folder, shared_server};
+
+/// The project's folder, in which cargo runs the tests. Not the one that the compiler knew: clones share what was built.
+pub fn project() -> std::path::PathBuf {
+    std::env::current_dir().expect("a working folder")
+}

@@ -2,9 +2,8 @@
 //!
 //! Its own file, because the format is read by people first: `README.md` beside the cases explains it.
 
-use std::path::Path;
-
 use super::grammar::{self, Request, Step};
+use crate::support::project;
 
 /// One request, or what pretends to be one.
 #[derive(Clone, Debug)]
@@ -109,7 +108,7 @@ impl Case {
 
 /// Every case of the folder, in the order of the files and in them.
 pub fn all() -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/requests");
+    let folder = project().join("tests/fixtures/requests");
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .expect("the folder of the corpus")
         .map(|entry| entry.expect("a file of the corpus").path())
