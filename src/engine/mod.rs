@@ -3,8 +3,12 @@
 //! Its own folder, because it stays when the proxy is gone. Sending itself is still to come: what is accepted
 //! here stands in `ficus.send_request` until then.
 
+mod group;
+pub mod message;
+pub mod queue;
 mod schedule;
 mod send;
+pub mod submit;
 
 use std::net::SocketAddr;
 

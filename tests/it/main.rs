@@ -29,6 +29,7 @@ mod laravel;
 mod ofrep;
 mod openness;
 mod proxy;
+mod queue;
 mod rollback;
 mod schema;
 mod support;
