@@ -3,6 +3,8 @@
 //! Its own folder, because it stays when the proxy is gone. Sending itself is still to come: what is accepted
 //! here stands in `ficus.send_request` until then.
 
+pub mod template;
+
 mod schedule;
 mod send;
 
