@@ -4,6 +4,8 @@
 //! here stands in `ficus.send_request` until then.
 
 pub mod address;
+pub mod html;
+pub mod mail;
 pub mod template;
 
 mod schedule;
