@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod html;
+pub mod idempotency;
 pub mod mail;
 pub mod template;
 
