@@ -7,6 +7,7 @@ pub mod address;
 pub mod html;
 pub mod idempotency;
 pub mod mail;
+pub mod retry;
 pub mod template;
 
 mod schedule;
