@@ -9,6 +9,7 @@ pub mod idempotency;
 pub mod mail;
 pub mod retry;
 pub mod template;
+pub mod tracking;
 
 mod schedule;
 mod send;
