@@ -3,12 +3,19 @@
 //! Its own folder, because it stays when the proxy is gone. Sending itself is still to come: what is accepted
 //! here stands in `ficus.send_request` until then.
 
+pub mod address;
 mod group;
+pub mod html;
+pub mod idempotency;
+pub mod mail;
 pub mod message;
 pub mod queue;
+pub mod retry;
 mod schedule;
 mod send;
 pub mod submit;
+pub mod template;
+pub mod tracking;
 
 use std::net::SocketAddr;
 
