@@ -9,6 +9,7 @@ pub mod html;
 pub mod idempotency;
 pub mod mail;
 pub mod message;
+pub mod provider;
 pub mod queue;
 pub mod retry;
 mod schedule;

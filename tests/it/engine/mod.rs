@@ -1,6 +1,8 @@
 //! The engine's acceptance of sends, and the schedule it shows.
 //!
-//! Its own file, because what is acknowledged here must be in the database.
+//! Its own folder, because what is acknowledged here must be in the database.
+
+mod smtp;
 
 use reqwest::Method;
 use sqlx::types::Uuid;
