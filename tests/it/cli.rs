@@ -100,6 +100,7 @@ async fn every_command_has_help_with_an_example() {
         "override list",
         "override set",
         "override clear",
+        "alert list",
         "audit list",
         "audit show",
         "audit undo",
