@@ -2,6 +2,7 @@
 //!
 //! Its own folder, because it is tested at three distances: the processes, the database, and the pure rules at length.
 
+mod commands;
 mod counting;
 mod held;
 mod leader;
