@@ -20,10 +20,12 @@ use sqlx::PgConnection;
 use crate::secret::Secret;
 
 pub use delivery::{Senders, deliver};
-pub use store::{Standing, forget, standing};
+pub use store::{Filter, Standing, forget, list};
 
 /// How bad it is, and so who is told and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Somebody gets up.

@@ -14,21 +14,36 @@ use super::{Channel, Config, Severity};
 const ROUND: i64 = 100;
 
 /// An alert as people see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, sqlx::FromRow, schemars::JsonSchema)]
 pub struct Standing {
     pub id: Uuid,
+    /// What it is about: while it is open, another of this key is the same, seen again.
     pub key: String,
+    /// `critical`, `warning` or `info`.
     pub severity: String,
     pub capability: Option<String>,
     pub title: String,
     pub body: String,
     pub raised_at: DateTime<Utc>,
     pub seen_at: DateTime<Utc>,
+    /// How often, the first time included.
     pub seen: i64,
+    /// When it ended. `None`: it is open.
     pub resolved_at: Option<DateTime<Utc>>,
-    /// Channels that were told of it, and those that are still to be.
+    /// Channels that were told of it, those that are still to be told something, and those that were given up.
     pub told: Vec<String>,
     pub waiting: Vec<String>,
+    pub given_up: Vec<String>,
+}
+
+/// Which alerts are meant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    pub severity: Option<Severity>,
+    /// Those that stand, or those that have ended.
+    pub open: Option<bool>,
+    /// Only those raised before this one.
+    pub before: Option<Uuid>,
 }
 
 /// One delivery that is due.
@@ -57,15 +72,21 @@ impl Delivery {
     }
 }
 
-/// Alerts, newest first; `open`: only those that stand.
-pub async fn standing(pool: &PgPool, open: bool, limit: i64) -> sqlx::Result<Vec<Standing>> {
+/// Alerts, newest first, at most `limit` of them.
+pub async fn list(pool: &PgPool, filter: Filter, limit: i64) -> sqlx::Result<Vec<Standing>> {
     sqlx::query_as(
         "select a.id, a.key, a.severity, a.capability, a.title, a.body, a.raised_at, a.seen_at, a.seen, a.resolved_at,
                 array(select d.channel from ficus.alert_delivery as d where d.alert_id = a.id and d.delivered_at is not null and d.event = 'raise' order by 1) as told,
-                array(select d.channel from ficus.alert_delivery as d where d.alert_id = a.id and d.delivered_at is null and d.given_up_at is null order by 1) as waiting
-         from ficus.alert as a where a.resolved_at is null or not $1 order by a.raised_at desc limit $2",
+                array(select distinct d.channel from ficus.alert_delivery as d where d.alert_id = a.id and d.delivered_at is null and d.given_up_at is null order by 1) as waiting,
+                array(select distinct d.channel from ficus.alert_delivery as d where d.alert_id = a.id and d.given_up_at is not null order by 1) as given_up
+         from ficus.alert as a
+         where ($1::text is null or a.severity = $1) and ($2::boolean is null or $2 = (a.resolved_at is null))
+           and ($3::uuid is null or (a.raised_at, a.id) < (select b.raised_at, b.id from ficus.alert as b where b.id = $3))
+         order by a.raised_at desc, a.id desc limit $4",
     )
-    .bind(open)
+    .bind(filter.severity.map(Severity::as_str))
+    .bind(filter.open)
+    .bind(filter.before)
     .bind(limit)
     .fetch_all(pool)
     .await

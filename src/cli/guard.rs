@@ -106,7 +106,7 @@ fn table(output: &Output, guarded: &[Guarded]) -> String {
 
 fn words(evidence: &serde_json::Value) -> String {
     let text = |key: &str| evidence.get(key).and_then(serde_json::Value::as_str);
-    text("words").or(text("why")).unwrap_or_default().to_owned()
+    text("why").or(text("words")).unwrap_or_default().to_owned()
 }
 
 fn show(output: &Output, it: &GuardedDetail) -> String {

@@ -3,6 +3,7 @@
 //! Its own folder, because it is an interface as public as the API. Each noun is a file; [`backend`] is how a
 //! command reaches the control state, [`output`] how it shows what it got, [`exit`] what it returns.
 
+mod alert;
 mod apikey;
 mod audit;
 mod audit_chain;
@@ -145,6 +146,9 @@ enum Command {
     /// Who changed what, when and why; and undo
     #[command(subcommand)]
     Audit(audit::Command),
+    /// What people were told of, and are still to be
+    #[command(subcommand)]
+    Alert(alert::Command),
     /// Bearer tokens of the admin API
     #[command(subcommand)]
     Token(token::Command),
@@ -210,6 +214,7 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
             Command::Freeze(args) => freeze::freeze(&client, args).await,
             Command::Unfreeze(args) => freeze::unfreeze(&client, args).await,
             Command::Audit(command) => audit::run(&client, command).await,
+            Command::Alert(command) => alert::run(&client, command).await,
             Command::Apikey(command) => apikey::run(&client, command).await,
             Command::Token(command) => token::run(&client, command).await,
             Command::Serve(_)

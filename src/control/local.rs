@@ -67,7 +67,7 @@ async fn roll_back(
         .to_owned();
     let how = body.checked(Caller::new(actor, Source::Local))?;
     let scope = match body.scope()? {
-        // Of a tenant a proxy by itself takes back everything: the wider, the safer.
+        // A tenant goes back with everything: the wider, the safer. No body names flags; who names a tenant and a capability is refused.
         Scope::Tenants(tenants) | Scope::Flags(_, tenants) => LocalScope::Tenants(tenants),
         Scope::Capability(name) => LocalScope::Capability(name),
         Scope::All => LocalScope::All,

@@ -5,6 +5,7 @@
 //! The table in [`endpoints`] is the router: what does not stand in it does not exist, and what stands in it has
 //! said who may call it.
 
+mod alerts;
 mod api_keys;
 mod audit;
 mod auth;
@@ -308,6 +309,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .says("Restore what a change replaced, by a new change")
             .takes::<changes::UndoBody>()
             .answers::<Written>(),
+        read("/api/v1/alerts", get(alerts::list))
+            .says("List alerts, newest first: what people were told of, and are still to be")
+            .query::<alerts::ListQuery>()
+            .answers::<Page<crate::alerts::Standing>>(),
         read("/api/v1/audit/head", get(audit::head))
             .says("The end of the audit's chain of hashes")
             .answers::<rollout::audit::Head>(),

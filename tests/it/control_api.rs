@@ -592,6 +592,16 @@ async fn a_proxys_socket_rolls_back_in_the_same_shape_and_asks_no_database() {
         422,
         "invalid",
     );
+    // Whoever names one capability of a tenant does not get all of them taken back, and is told so.
+    let two = json!({ "tenants": ["2"], "capability": "dashboard", "reason": "x" });
+    assert_problem(
+        &ask(&router, Method::POST, "/api/v1/rollback", None, Some(two)).await,
+        422,
+        "invalid",
+    );
+    let freeze = ask(&router, Method::POST, "/api/v1/freezes", None, None).await;
+    assert_problem(&freeze, 404, "no-route");
+    assert_eq!(flags.local_actions().len(), 1);
     let unknown = json!({ "tenants": ["nobody"], "reason": "x" });
     assert_problem(
         &ask(

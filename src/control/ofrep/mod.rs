@@ -89,7 +89,9 @@ pub(super) async fn single(
                 details: "there is no such capability".to_owned(),
             });
         }
-        Ok(evaluation(&snapshot, &key, &tenant))
+        let mut answer = evaluation(&snapshot, &key, &tenant);
+        answer["metadata"]["version"] = json!(snapshot.revision.0);
+        Ok(answer)
     };
     match evaluate() {
         Ok(answer) => ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response(),
@@ -241,6 +243,8 @@ fn snapshot(state: &State) -> Result<Arc<Snapshot>, Fault> {
     })
 }
 
+/// Without the revision, which in a list stands once: a flag that is as it was must look as it did, or providers tell their
+/// application that it has changed.
 fn evaluation(snapshot: &Snapshot, capability: &str, tenant: &TenantRef) -> Value {
     let asker = snapshot.find(tenant).map_or(Asker::Stranger, Asker::Tenant);
     let decision = decide(snapshot, capability, asker);
@@ -249,7 +253,7 @@ fn evaluation(snapshot: &Snapshot, capability: &str, tenant: &TenantRef) -> Valu
         "value": decision.side == Side::Modern,
         "variant": decision.side.as_str(),
         "reason": reason(decision.reason),
-        "metadata": { "version": snapshot.revision.0, "decision": decision.reason.as_str() },
+        "metadata": { "decision": decision.reason.as_str() },
     })
 }
 

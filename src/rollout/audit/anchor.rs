@@ -47,41 +47,45 @@ pub async fn anchor(
         hash: head.hash,
     };
     if let Some(path) = config.anchor_file.clone() {
-        if let Some(newest) = newest_in(path.clone()).await? {
-            if hash_at(pool, newest.seq).await?.as_ref() != Some(&newest.hash) {
-                bail!(
-                    "the audit no longer holds what was anchored at {}: link {} at revision {}; look with `ficus audit verify --anchor {}`",
-                    newest.at.format("%F %T UTC"),
-                    newest.seq,
-                    newest.revision,
-                    path.display()
-                );
-            }
-            if newest.seq == fresh.seq && config.anchor_webhook.is_empty() {
-                return Ok(fresh.seq);
-            }
+        let newest = newest_in(path.clone()).await?;
+        if let Some(newest) = &newest
+            && hash_at(pool, newest.seq).await?.as_ref() != Some(&newest.hash)
+        {
+            bail!(
+                "the audit no longer holds what was anchored at {}: link {} at revision {}; look with `ficus audit verify --anchor {}`",
+                newest.at.format("%F %T UTC"),
+                newest.seq,
+                newest.revision,
+                path.display()
+            );
         }
-        let line = serde_json::to_string(&fresh)? + "\n";
-        tokio::task::spawn_blocking(move || append(&path, &line)).await??;
+        // Another leader wrote it, or this one, before a webhook that did not take it.
+        if newest.is_none_or(|newest| newest.seq != fresh.seq) {
+            let line = serde_json::to_string(&fresh)? + "\n";
+            tokio::task::spawn_blocking(move || append(&path, &line)).await??;
+        }
     }
     if !config.anchor_webhook.is_empty() {
-        let url = config.anchor_webhook.reveal();
-        let client = reqwest::Client::builder()
-            .timeout(WEBHOOK_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        // Without its URL, which may hold a secret.
-        let answer = client
-            .post(url)
-            .json(&fresh)
-            .send()
+        post(config.anchor_webhook.reveal(), &fresh)
             .await
-            .map_err(reqwest::Error::without_url);
-        answer
-            .and_then(|it| it.error_for_status().map_err(reqwest::Error::without_url))
             .context("audit.anchor_webhook did not take the head")?;
     }
     Ok(fresh.seq)
+}
+
+/// Posts a head. Its faults do not show the URL, which may hold a secret.
+async fn post(url: &str, head: &Anchor) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder()
+        .timeout(WEBHOOK_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
+    let answer = client.post(url).json(head).send().await;
+    let status = answer.map_err(reqwest::Error::without_url)?.status();
+    // A redirect is followed nowhere, so nobody has it either.
+    if !status.is_success() {
+        bail!("it answered {status}");
+    }
+    Ok(())
 }
 
 /// Reads the anchors of a file. A line that a crash cut short is left out; any other that cannot be read is a fault.

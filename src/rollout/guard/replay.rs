@@ -20,13 +20,18 @@ use super::series::{Bin, bins};
 use super::verdict::Verdict;
 use crate::rollout::outcomes::{Asked, BOUNDS, BUCKET, CELLS, Cell};
 
-/// A fault of a file, with its line.
+/// A fault of a file: where it stands, and what was expected there.
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error("line {line}: {problem}")]
+#[error("line {line}{}: {problem}", .column.as_ref().map(|it| format!(", column {it}")).unwrap_or_default())]
 pub struct BadTrace {
     pub line: u64,
+    /// By its title. `None`: it is about the row, or the heading.
+    pub column: Option<String>,
     pub problem: String,
 }
+
+/// A fault of a value, in this column.
+type BadValue = (&'static str, String);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,42 +56,63 @@ pub fn read_trace(text: impl std::io::Read) -> Result<Vec<Bucket>, BadTrace> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_reader(text);
+    let titles = reader.headers().map_err(|e| bad_csv(&e, 1, None))?.clone();
     let mut buckets = Vec::new();
-    for row in reader.deserialize() {
-        let line = buckets.len() as u64 + 2;
-        let bad = |problem: String| BadTrace { line, problem };
-        let row: Row = row.map_err(|e| BadTrace {
-            line: e.position().map_or(line, csv::Position::line),
-            problem: e.to_string(),
-        })?;
-        buckets.push(bucket(row).map_err(bad)?);
+    for record in reader.records() {
+        let record = record.map_err(|e| bad_csv(&e, 1, None))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let row: Row = record
+            .deserialize(Some(&titles))
+            .map_err(|e| bad_csv(&e, line, Some(&titles)))?;
+        buckets.push(bucket(row).map_err(|(column, problem)| BadTrace {
+            line,
+            column: Some(column.to_owned()),
+            problem,
+        })?);
     }
     Ok(buckets)
 }
 
-fn bucket(row: Row) -> Result<Bucket, String> {
+fn bad_csv(e: &csv::Error, line: u64, titles: Option<&csv::StringRecord>) -> BadTrace {
+    let line = e.position().map_or(line, csv::Position::line);
+    let csv::ErrorKind::Deserialize { err, .. } = e.kind() else {
+        let problem = e.to_string();
+        return BadTrace {
+            line,
+            column: None,
+            problem,
+        };
+    };
+    let title = |field: u64| titles?.get(usize::try_from(field).ok()?);
+    BadTrace {
+        line,
+        column: err.field().and_then(title).map(str::to_owned),
+        problem: err.kind().to_string(),
+    }
+}
+
+fn bucket(row: Row) -> Result<Bucket, BadValue> {
     let seconds = match row.at.parse::<i64>() {
         Ok(seconds) => seconds,
         Err(_) => DateTime::parse_from_rfc3339(&row.at)
             .map_err(|_| {
-                format!(
-                    "at is {:?}: expected RFC 3339 or seconds since 1970",
-                    row.at
-                )
+                let problem = format!("{:?}: expected RFC 3339 or seconds since 1970", row.at);
+                ("at", problem)
             })?
             .timestamp(),
     };
-    let side = Asked::parse(&row.side)
-        .ok_or_else(|| format!("side is {:?}: expected legacy or modern", row.side))?;
+    let side = Asked::parse(&row.side).ok_or_else(|| {
+        let problem = format!("{:?}: expected legacy or modern", row.side);
+        ("side", problem)
+    })?;
     if row.errors > row.requests {
-        return Err(format!(
-            "{} errors of {} requests",
-            row.errors, row.requests
-        ));
+        let problem = format!("{} errors of {} requests", row.errors, row.requests);
+        return Err(("errors", problem));
     }
-    let latency = latency(&row.latency)?;
+    let latency = latency(&row.latency).map_err(|problem| ("latency", problem))?;
     if latency.iter().sum::<u64>() > row.requests {
-        return Err("latency counts more than there are requests".to_owned());
+        let problem = "it counts more than there are requests".to_owned();
+        return Err(("latency", problem));
     }
     Ok(Bucket {
         at: seconds.div_euclid(BUCKET.as_secs() as i64),
@@ -105,16 +131,11 @@ fn bucket(row: Row) -> Result<Bucket, String> {
 
 fn latency(text: &str) -> Result<[u64; CELLS], String> {
     let mut cells = [0; CELLS];
-    let fault = |part: &str| {
-        format!("latency has {part:?}: expected such as \"50:180 inf:1\" or \"{{0,3}}\"")
-    };
+    let fault = |part: &str| format!("{part:?}: expected such as \"50:180 inf:1\" or \"{{0,3}}\"");
     if let Some(list) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
         let parts: Vec<&str> = list.split(',').filter(|part| !part.is_empty()).collect();
         if parts.len() > CELLS {
-            return Err(format!(
-                "latency has {} cells, at most {CELLS}",
-                parts.len()
-            ));
+            return Err(format!("{} cells, at most {CELLS}", parts.len()));
         }
         for (cell, part) in cells.iter_mut().zip(parts) {
             *cell = part.trim().parse().map_err(|_| fault(part))?;
@@ -294,23 +315,34 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_told_with_its_line() {
+    fn a_fault_is_told_with_its_line_and_its_column() {
         let fault = |row: &str| {
             let text = format!("{HEAD}1000,a,modern,7,4,0,0,0,\n{row}\n");
             read_trace(text.as_bytes()).unwrap_err()
         };
-        assert_eq!(fault("yesterday,a,modern,7,4,0,0,0,").line, 3);
-        assert!(
-            fault("10,a,new,7,4,0,0,0,")
-                .problem
-                .contains("legacy or modern")
-        );
-        assert!(
-            fault("10,a,modern,7,4,5,0,0,")
-                .problem
-                .contains("5 errors of 4")
-        );
-        assert_eq!(fault("10,a,modern,7,x,5,0,0,").line, 3);
+        for (row, column) in [
+            ("yesterday,a,modern,7,4,0,0,0,", Some("at")),
+            ("10,a,new,7,4,0,0,0,", Some("side")),
+            ("10,a,modern,seven,4,0,0,0,", Some("tenant")),
+            ("10,a,modern,7,x,5,0,0,", Some("requests")),
+            ("10,a,modern,7,4,5,0,0,", Some("errors")),
+            ("10,a,modern,7,4,0,0,-1,", Some("misses")),
+            ("10,a,modern,7,4,0,0,0,50", Some("latency")),
+            ("10,a,modern,7,4,0,0,0,50:9", Some("latency")),
+            ("10,a,modern,7,4,0", None),
+        ] {
+            let fault = fault(row);
+            assert_eq!(
+                (fault.line, fault.column.as_deref()),
+                (3, column),
+                "{fault}"
+            );
+        }
+        let said = fault("10,a,modern,7,4,5,0,0,").to_string();
+        assert_eq!(said, "line 3, column errors: 5 errors of 4 requests");
+        let text = "at,capability,side,requests,errors,colour\n10,a,modern,7,4,blue\n";
+        let said = read_trace(text.as_bytes()).unwrap_err().to_string();
+        assert!(said.contains("unknown field `colour`"), "{said}");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub async fn newest_verdict(
     .bind(capability)
     .fetch_optional(db)
     .await?;
-    let Some((word, at, evidence, is_fresh)) = found else {
+    let Some((word, at, mut evidence, is_fresh)) = found else {
         return Ok(NewestVerdict {
             verdict: Verdict::NoData,
             at: None,
@@ -75,7 +75,14 @@ pub async fn newest_verdict(
     };
     let verdict = match Verdict::parse(&word) {
         Some(verdict) if is_fresh => verdict,
-        _ => Verdict::NoData,
+        _ => {
+            // What was measured then is no reason now.
+            let why = format!("nobody has judged it for a minute; the last verdict was {word}");
+            if let Some(evidence) = evidence.as_object_mut() {
+                evidence.insert("why".to_owned(), why.into());
+            }
+            Verdict::NoData
+        }
     };
     Ok(NewestVerdict {
         verdict,

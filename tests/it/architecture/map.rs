@@ -27,10 +27,10 @@ pub const IMPORTS: [(&str, &[&str]); 19] = [
         "rollout",
         &["alerts", "db", "flags", "ids", "secret", "telemetry"],
     ),
-    // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer.
+    // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer. alerts: it lists them.
     (
         "control",
-        &["flags", "ids", "proxy", "rollout", "telemetry"],
+        &["alerts", "flags", "ids", "proxy", "rollout", "telemetry"],
     ),
     // Whoever finds something wrong raises it, in the transaction that acts on it.
     ("alerts", &["secret"]),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use ficus::rollout::audit::anchor::{Config, anchor, read};
 
-use super::{tamper, verify, written};
+use super::{REWRITE, tamper, verify, written};
 
 /// Takes the chain back to a link, with its changes, and the clock with it.
 const CUT: &str = "create temp table gone as select * from ficus.link where seq > 6;
@@ -16,18 +16,6 @@ const CUT: &str = "create temp table gone as select * from ficus.link where seq 
     delete from ficus.change where revision > (select max(revision) from ficus.link where seq <= 6);
     delete from ficus.link where seq > 6;
     update ficus.clock set revision = (select max(revision) from ficus.change)";
-
-/// Changes an actor and makes every hash after it anew, with the schema's own functions.
-const REWRITE: &str = "update ficus.change set actor = 'nobody' where revision = 3;
-    do $$
-    declare before bytea := decode(repeat('00', 32), 'hex'); l record;
-    begin
-        update ficus.link as k set digest = sha256(ficus.change_bytes(c)) from ficus.change as c where k.part = 'change' and c.revision = k.revision;
-        for l in select * from ficus.link order by seq loop
-            before := ficus.link_hash(before, l.seq, l.revision, l.part, l.rows, l.first_place, l.last_place, l.digest);
-            update ficus.link set hash = before where seq = l.seq;
-        end loop;
-    end $$";
 
 #[tokio::test]
 async fn a_cut_tail_and_a_whole_rewrite_agree_with_themselves_and_with_no_anchor() {

@@ -193,6 +193,27 @@ async fn an_action_that_the_database_cannot_take_holds_up_no_other_and_goes_home
 }
 
 #[tokio::test]
+async fn what_one_proxy_alone_cannot_do_is_refused_and_not_done_by_half() {
+    let [socket, reason] = [["--local", "/nonexistent.sock"], ["--reason", "x"]];
+    let needs_more = "--local answers rollback, status and explain";
+    for (what, expected) in [
+        // One capability of one tenant: a rollback that took them all would be more than was asked for.
+        (
+            &["rollback", "--tenant", "2", "--capability", "dashboard"][..],
+            "cannot be used with",
+        ),
+        // A freeze that one proxy alone has is none, and one that it ends by itself ends early.
+        (&["freeze", "--all", "--for", "1m"], needs_more),
+        (&["unfreeze", "--all"], needs_more),
+    ] {
+        let arguments = [what, &reason, &socket].concat();
+        let said = run_ficus(&arguments, &[]).await;
+        assert_eq!(said.code, Some(2), "{what:?}: {said:?}");
+        assert!(said.err.contains(expected), "{what:?}: {}", said.err);
+    }
+}
+
+#[tokio::test]
 async fn only_its_owner_may_open_the_socket() {
     let database = Database::new().await;
     let ficus = Setup::new(database.url(), &sides().await).start().await;

@@ -12,6 +12,7 @@ mod outage;
 mod reload;
 mod serve_embedded;
 mod split;
+mod split_users;
 mod stopping;
 mod upgrade;
 

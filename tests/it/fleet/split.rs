@@ -7,14 +7,24 @@ use crate::support::Database;
 
 /// The two sides, split by `sticky`, with tenants 1 to 400 and no flags.
 async fn split(database: &Database, sticky: &str) -> Ficus {
+    let config = split_by(sticky).await;
+    let ficus = Setup::new(database.url(), &config).roles("proxy,control");
+    with_tenants(database, sticky, ficus).await
+}
+
+/// The configuration of two sides, split by `sticky`.
+pub(super) async fn split_by(sticky: &str) -> String {
+    let by = format!("[capability.dashboard]\nby = \"split\"\nsticky = \"{sticky}\"\n");
+    sides().await.replace("[capability.dashboard]\n", &by)
+}
+
+/// A process that has registered its split, before tenants 1 to 400 without flags.
+pub(super) async fn with_tenants(database: &Database, sticky: &str, setup: Setup) -> Ficus {
     run(
         database.pool(),
         "insert into ficus.tenant (id) select generate_series(1, 400)",
     )
     .await;
-    let by = format!("[capability.dashboard]\nby = \"split\"\nsticky = \"{sticky}\"\n");
-    let config = sides().await.replace("[capability.dashboard]\n", &by);
-    let setup = Setup::new(database.url(), &config).roles("proxy,control");
     let ficus = setup.start().await;
     eventually("the capability is registered", || async {
         let sql = "select split_by from ficus.capability where name = 'dashboard'";
@@ -26,7 +36,8 @@ async fn split(database: &Database, sticky: &str) -> Ficus {
     ficus
 }
 
-async fn set_share(database: &Database, percent: &str) {
+/// By the command, which ends when every proxy has it.
+pub(super) async fn set_share(database: &Database, percent: &str) {
     let arguments = [
         "capability",
         "split",

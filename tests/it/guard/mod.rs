@@ -2,10 +2,13 @@
 //!
 //! Its own folder, because it is tested at three distances: the processes, the database, and the pure rules at length.
 
+mod commands;
 mod counting;
+mod held;
 mod leader;
 mod rollback;
 mod simulation;
+mod split;
 
 use axum::extract::Request;
 use axum::http::StatusCode;

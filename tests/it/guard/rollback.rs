@@ -13,7 +13,7 @@ use crate::support::Database;
 use crate::support::process::Ficus;
 
 /// Several buckets, on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Asks for both tenants until tenant 2 is served by legacy.
 async fn until_taken_back(ficus: &Ficus) {

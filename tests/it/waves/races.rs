@@ -118,6 +118,14 @@ async fn of_racing_writers_one_wins_each_revision_and_no_rollback_is_lost() {
         wrote > 0 && conflicts > 0,
         "{wrote} wrote, {conflicts} lost: no race was played"
     );
+    if asked.is_some() {
+        let refused = tally.refused.load(Ordering::Relaxed);
+        let revisions = newest(db.pool()).await.0 - first.0;
+        let took = begun.elapsed().as_secs_f64();
+        say(&format!(
+            "{writers} writers in {took:.1} s: {wrote} went through, {conflicts} lost to a newer revision, {refused} were refused; {revisions} revisions"
+        ));
+    }
     the_audit_tells_one_story(db.pool(), first).await;
 
     // And whatever the race left: a rollback takes everyone back whom the wave has moved.
@@ -127,6 +135,11 @@ async fn of_racing_writers_one_wins_each_revision_and_no_rollback_is_lost() {
     let left = "select count(*) from ficus.flag as f join ficus.wave_member as m
                 on m.tenant_id = f.tenant_id and m.capability = f.capability and m.moved_revision = f.revision where f.state = 'modern'";
     assert_eq!(count(db.pool(), left).await, 0);
+}
+
+#[allow(clippy::print_stdout, reason = "figures for docs/BENCHMARKS.md")]
+fn say(figures: &str) {
+    println!("{figures}");
 }
 
 /// Revision, entity, source, tenant, before, after.

@@ -1,5 +1,7 @@
 //! Alerts, from whoever raises one to the people who are told: held against vendors that throttle, fail and forget.
 
+mod list;
+
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 

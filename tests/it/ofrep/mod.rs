@@ -1,6 +1,8 @@
 //! OFREP as an OpenFeature provider speaks it: which side a tenant is on, and for whom that may be asked.
 //!
-//! Its own file, because its words are the protocol's.
+//! Its own folder, because its words are the protocol's.
+
+mod stream;
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
