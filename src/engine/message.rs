@@ -27,6 +27,12 @@ impl MessageId {
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// By the clock of who accepted it. `None`: it is no UUID of version 7.
+    pub fn made_at(self) -> Option<DateTime<Utc>> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    }
 }
 
 impl Default for MessageId {

@@ -7,6 +7,7 @@ pub mod address;
 mod group;
 pub mod html;
 pub mod idempotency;
+pub mod lanes;
 pub mod mail;
 pub mod message;
 pub mod provider;
@@ -17,6 +18,7 @@ mod send;
 pub mod submit;
 pub mod template;
 pub mod tracking;
+pub mod worker;
 
 use std::net::SocketAddr;
 

@@ -128,7 +128,7 @@ async fn the_schedule_is_byte_for_byte_the_one_of_laravel() {
     assert_eq!(response.status(), 200);
     assert_eq!(
         response.text().await.unwrap(),
-        include_str!("../fixtures/legacy/schedule-emails-8.json")
+        include_str!("../../fixtures/legacy/schedule-emails-8.json")
     );
 }
 

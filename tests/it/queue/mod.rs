@@ -3,6 +3,7 @@
 //! Its own file, because each promise of docs/ENGINE.md about the queue is a test here.
 
 mod rings;
+mod worker;
 
 use std::time::Duration;
 

@@ -1,0 +1,209 @@
+//! One attempt at one message: written down, handed over, its end written down.
+//!
+//! Its own file, because the order of these three is what docs/ENGINE.md promises.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::super::group::{Group, Statement};
+use super::super::message::End;
+use super::super::provider::smtp::Withheld;
+use super::super::provider::{Outcome, Provider};
+use super::super::queue::{Begin, Due, Ended, Queue};
+use super::super::retry::{self, Class, State, Step};
+use super::super::submit::StoreFault;
+
+/// After credentials were refused, until they are tried again with one message.
+const ACCOUNT_WAIT: TimeDelta = TimeDelta::minutes(5);
+/// Nobody wants a message any more so long after it was accepted.
+const LIFE: TimeDelta = TimeDelta::days(3);
+
+/// Writes attempts down, in groups.
+pub struct Begins<Q>(pub Arc<Q>);
+
+impl<Q: Queue> Statement<Begin, bool> for Begins<Q> {
+    type Error = StoreFault;
+
+    async fn run(&self, attempts: Vec<Begin>) -> Result<Vec<bool>, StoreFault> {
+        let begun = self.0.begin(&attempts).await.map_err(StoreFault::new)?;
+        Ok(attempts.iter().map(|it| begun.contains(&it.id)).collect())
+    }
+}
+
+/// Writes their ends down, in groups. What has left is known here alone, so it is tried until it is done, or until `give_up`.
+pub struct Ends<Q> {
+    pub queue: Arc<Q>,
+    pub give_up: CancellationToken,
+}
+
+impl<Q: Queue> Statement<Ended, ()> for Ends<Q> {
+    type Error = StoreFault;
+
+    async fn run(&self, ended: Vec<Ended>) -> Result<Vec<()>, StoreFault> {
+        let mut pause = super::FIRST_PAUSE;
+        loop {
+            match self.queue.end(&ended).await {
+                Ok(refused) => {
+                    if !refused.is_empty() {
+                        tracing::warn!(
+                            messages = refused.len(),
+                            "the ends of attempts came too late: their shard is another engine's, which holds them for uncertain"
+                        );
+                    }
+                    return Ok(vec![(); ended.len()]);
+                }
+                Err(error) if self.give_up.is_cancelled() => return Err(StoreFault::new(error)),
+                Err(error) => {
+                    tracing::error!(
+                        %error,
+                        messages = ended.len(),
+                        "could not write down how attempts ended; trying again"
+                    );
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.give_up.cancelled() => {}
+                    }
+                    pause = (pause * 2).min(super::LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+/// What its lane is to know of a message that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It has ended, or waits for its time in the database.
+    Ended,
+    /// It is due again then; the others of its tenant are not held up.
+    Again(DateTime<Utc>),
+    /// Nothing of its tenant before then: it is not the message's fault.
+    Blocked(DateTime<Utc>),
+    /// It may not leave: held back, or its shard is another's. It is read again when somebody looks.
+    Refused,
+    /// It never began: the other side cannot be reached, or the database. It is still due.
+    NotBegun,
+}
+
+/// What an attempt stands on.
+pub struct Attempts<P> {
+    pub provider: Arc<P>,
+    pub begins: Group<Begin, bool, StoreFault>,
+    pub ends: Group<Ended, (), StoreFault>,
+}
+
+/// How far the intent has come.
+const NOT_ASKED: u8 = 0;
+const GRANTED: u8 = 1;
+const REFUSED: u8 = 2;
+const UNKNOWN: u8 = 3;
+
+impl<P: Provider> Attempts<P> {
+    /// Makes the next attempt at a message whose shard is held under `epoch`.
+    pub async fn make(&self, due: Due, epoch: i64) -> After {
+        if due.in_doubt {
+            let ended = ended(&due, due.begun, epoch, End::Uncertain, "interrupted", None);
+            return self.end(ended, After::Ended).await;
+        }
+        let number = due.begun.saturating_add(1);
+        let state = Arc::new(AtomicU8::new(NOT_ASKED));
+        let begin = Begin {
+            id: due.id,
+            number,
+            tenant: due.tenant,
+            campaign: due.campaign,
+            epoch,
+            connection: self.provider.name().to_owned(),
+        };
+        let intent = {
+            let (begins, state) = (self.begins.clone(), Arc::clone(&state));
+            Box::pin(async move {
+                let granted = begins.call(vec![begin]).await;
+                let (seen, answer) = match granted.as_deref() {
+                    Ok([true]) => (GRANTED, Ok(())),
+                    Ok(_) => (REFUSED, Err(Withheld)),
+                    Err(_) => (UNKNOWN, Err(Withheld)),
+                };
+                state.store(seen, Ordering::Relaxed);
+                answer
+            })
+        };
+        let outcome = self.provider.send(&due, intent).await;
+        match state.load(Ordering::Relaxed) {
+            REFUSED => After::Refused,
+            // Nothing was written down, or nobody knows: then it is found in doubt, which is the safe side.
+            NOT_ASKED | UNKNOWN if outcome.class != Class::Permanent => After::NotBegun,
+            _ => self.conclude(&due, number, epoch, outcome).await,
+        }
+    }
+
+    async fn conclude(&self, due: &Due, number: i16, epoch: i64, outcome: Outcome) -> After {
+        let now = Utc::now();
+        let step = retry::next(state_of(due, now), outcome.class, now, &mut rand::rng());
+        let (end, again, after) = match step {
+            Step::Done => (End::Accepted, None, After::Ended),
+            Step::Fail => (End::Failed, None, After::Ended),
+            Step::DeadLetter(_) => (End::Dead, None, After::Ended),
+            Step::Park => (End::Uncertain, None, After::Ended),
+            Step::HoldAccount { state } => {
+                let at = now + ACCOUNT_WAIT;
+                (End::Deferred, Some((at, used(state))), After::Blocked(at))
+            }
+            Step::Wait { at, state } => {
+                let after = match outcome.class {
+                    Class::RateLimited(_) | Class::NotSent => After::Blocked(at),
+                    _ => After::Again(at),
+                };
+                (End::Deferred, Some((at, used(state))), after)
+            }
+        };
+        let mut ended = ended(due, number, epoch, end, &outcome.code, again);
+        ended.reference = outcome.reference;
+        self.end(ended, after).await
+    }
+
+    async fn end(&self, ended: Ended, after: After) -> After {
+        match self.ends.call(vec![ended]).await {
+            Ok(_) => after,
+            // Given up at the stop: the attempt stands without an end, and is in doubt for whoever comes next.
+            Err(_) => After::Refused,
+        }
+    }
+}
+
+fn ended(
+    due: &Due,
+    number: i16,
+    epoch: i64,
+    end: End,
+    code: &str,
+    again: Option<(DateTime<Utc>, i16)>,
+) -> Ended {
+    Ended {
+        id: due.id,
+        number,
+        tenant: due.tenant,
+        epoch,
+        place: due.place,
+        end,
+        code: code.to_owned(),
+        reference: None,
+        again,
+    }
+}
+
+fn state_of(due: &Due, now: DateTime<Utc>) -> State {
+    State {
+        used: u32::try_from(due.counted).unwrap_or_default(),
+        not_sent: u32::try_from(due.begun.saturating_sub(due.counted)).unwrap_or_default(),
+        expires_at: due.id.made_at().unwrap_or(now) + LIFE,
+        is_probe: false,
+    }
+}
+
+fn used(state: State) -> i16 {
+    i16::try_from(state.used).unwrap_or(i16::MAX)
+}
