@@ -8,6 +8,7 @@ pub mod html;
 pub mod idempotency;
 pub mod mail;
 pub mod retry;
+pub mod sealed;
 pub mod template;
 pub mod tracking;
 
