@@ -4,6 +4,7 @@
 //! here stands in `ficus.send_request` until then.
 
 pub mod address;
+pub mod bounce;
 pub mod html;
 pub mod idempotency;
 pub mod mail;
