@@ -201,6 +201,10 @@ pub const FENCES: [Fence; 8] = [
                 "the client of the admin API and of the sockets",
             ),
             (
+                "src/engine/attachment/",
+                "the files that a message names by URL",
+            ),
+            (
                 "src/rollout/audit/anchor.rs",
                 "the webhook to which the audit's head is posted",
             ),
