@@ -20,12 +20,12 @@ use ficus::identity::answers::{Lookup, Owner};
 use ficus::identity::jwt::claims::Expected;
 use ficus::identity::jwt::keys::KeySet;
 use ficus::identity::jwt::{Algorithm, KeySource, Keyrings, verify};
-use ficus::identity::laravel::envelope::Cipher;
 use ficus::identity::{
     Chain, Driver, Facts, Jwt, LaravelSession, Memory, Resolution, Resolver, Sanctum, Unresolved,
     normalise_host,
 };
 use ficus::ids::TenantId;
+use ficus::laravel::envelope::Cipher;
 use ficus::secret::Secret;
 use http::header::{ACCEPT, AUTHORIZATION, COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};

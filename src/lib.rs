@@ -18,6 +18,7 @@
 //! # The modules, in reading order
 
 pub mod ids;
+pub mod laravel;
 pub mod secret;
 
 pub mod flags;

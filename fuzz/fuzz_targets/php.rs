@@ -1,7 +1,7 @@
 //! What `serialize` writes is found, a byte less or more is refused, and no bytes make the reader panic or stay for long.
 #![no_main]
 
-use ficus::identity::laravel::php::{Value, find, text};
+use ficus::laravel::php::{Value, find, text};
 use libfuzzer_sys::fuzz_target;
 
 const KEY: &[u8] = b"login_web_59ba36addc2b2f9401580f014c7f58ea4e30989d";

@@ -2,7 +2,7 @@
 #![no_main]
 
 use ficus::identity::laravel::SessionCookie;
-use ficus::identity::laravel::envelope::{AppKey, Cipher};
+use ficus::laravel::envelope::{AppKey, Cipher};
 use ficus::identity::laravel::payload::Payload;
 use ficus::secret::Secret;
 use http::{HeaderMap, HeaderValue, header};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::{address, value};
-use crate::identity::laravel::envelope::Cipher;
 use crate::identity::{ApiKey, ApiToken, Driver, LaravelSession, Memory, Sanctum};
+use crate::laravel::envelope::Cipher;
 use crate::secret::Secret;
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 
-use crate::identity::laravel::envelope::Cipher;
+use crate::laravel::envelope::Cipher;
 
 /// A whole number and `ms`, `s`, `m` or `h`.
 pub fn duration(text: &str) -> Result<Duration, String> {

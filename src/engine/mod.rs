@@ -2,8 +2,15 @@
 //!
 //! Its own folder, because it stays when the proxy is gone. Sending itself is still to come: what is accepted
 //! here stands in `ficus.send_request` until then.
+//!
+//! What it will stand on is here: [`template`] fills in a campaign's texts, [`address`] checks whom they go to, [`mail`] makes
+//! the bytes of an e-mail of them, with [`attachment`]s and the links of [`tracking`]; [`idempotency`] says which two sends are
+//! one, [`retry`] what follows an attempt, [`bounce`] what a relay reports back; [`sealed`] keeps credentials. All but the
+//! attachments' fetcher are pure: no database, no network, the time passed in.
 
 pub mod address;
+pub mod attachment;
+pub mod bounce;
 mod group;
 pub mod html;
 pub mod idempotency;
@@ -14,6 +21,7 @@ pub mod provider;
 pub mod queue;
 pub mod retry;
 mod schedule;
+pub mod sealed;
 mod send;
 pub mod submit;
 pub mod template;

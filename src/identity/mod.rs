@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::laravel::envelope::Cipher;
 use crate::secret::Secret;
-use laravel::envelope::Cipher;
 
 pub mod answers;
 pub mod chain;

@@ -9,12 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ficus::embedded::StopMode;
 use ficus::identity::jwt::Keyrings;
-use ficus::identity::laravel::envelope::{AppKey, Cipher, OPENED_LIMIT, Opener};
 use ficus::identity::store::lookup;
 use ficus::identity::{
     Chain, Driver, Facts, Identity, LaravelSession, Memory, Named, Resolution, Resolver, Unresolved,
 };
 use ficus::ids::TenantId;
+use ficus::laravel::envelope::{AppKey, Cipher, OPENED_LIMIT, Opener};
 use ficus::secret::Secret;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};

@@ -67,6 +67,21 @@ impl LinkKeys {
             Purpose::Unsubscribe => format!("/u/{message}.{mac}"),
         }
     }
+
+    /// What the sender of an envelope is signed with ([`crate::engine::bounce::verp`]).
+    pub(super) fn sign_bounce(&self, tenant: TenantId, message: Uuid) -> [u8; 32] {
+        let mac = authenticate_parts(&self.first, "bounce", tenant, message, "");
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether `mac`, the front of one, is the bounce address's of this message.
+    pub(super) fn is_bounce(&self, tenant: TenantId, message: Uuid, mac: &[u8]) -> bool {
+        let is_ours = |key| {
+            let expected = authenticate_parts(key, "bounce", tenant, message, "");
+            expected.verify_truncated_left(mac).is_ok()
+        };
+        is_ours(&self.first) || self.older.iter().any(is_ours)
+    }
 }
 
 /// A link as it came: whoever looks the message up may go on with [`Self::verify`].
@@ -153,6 +168,16 @@ fn authenticate(
         Purpose::Open => ("open", String::new()),
         Purpose::Unsubscribe => ("unsubscribe", String::new()),
     };
+    authenticate_parts(key, name, tenant, message, &link)
+}
+
+fn authenticate_parts(
+    key: &Hmac<Sha256>,
+    name: &str,
+    tenant: TenantId,
+    message: Uuid,
+    link: &str,
+) -> Hmac<Sha256> {
     let tenant = tenant.0.to_string();
     let parts: [&[u8]; 4] = [
         name.as_bytes(),

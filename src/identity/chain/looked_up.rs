@@ -10,10 +10,10 @@ use super::step::{Answer, Due};
 use super::weigh::Claim;
 use crate::identity::answers::{self, Answers, Lookup, Owner, Recall, Terms};
 use crate::identity::laravel::SessionCookie;
-use crate::identity::laravel::envelope::AppKey;
 use crate::identity::laravel::payload::Payload;
 use crate::identity::token::{Presented, api_key, api_token, sanctum};
 use crate::identity::{Driver, Facts, Key, LaravelSession, Named, Resolver, Unresolved};
+use crate::laravel::envelope::AppKey;
 
 pub struct LookedUp {
     reader: Reader,

@@ -5,8 +5,10 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 
+use crate::laravel::envelope::TEXT_LIMIT;
+
 /// The longest value that is looked at, percent-encoded: a sealed session id has 344 bytes.
-pub const VALUE_LIMIT: usize = 1024;
+pub const VALUE_LIMIT: usize = TEXT_LIMIT;
 
 /// The longest that is looked at of a cookie that holds a session's data. Browsers keep no cookie of more than 4096 bytes.
 pub const DATA_LIMIT: usize = 8192;

@@ -11,13 +11,11 @@ use sha1::Sha1;
 use subtle::ConstantTimeEq;
 
 use super::Unresolved;
+use crate::laravel::Unopened;
+use crate::laravel::envelope::{AppKey, OPENED_LIMIT, Opener, write_hex};
 
 pub mod cookie;
-pub mod envelope;
 pub mod payload;
-pub mod php;
-
-use envelope::{AppKey, OPENED_LIMIT, Opener, write_hex};
 
 const ID_LENGTH: usize = 40;
 const PREFIX_LENGTH: usize = 41;
@@ -100,6 +98,15 @@ impl SessionCookie {
     }
 }
 
+impl From<Unopened> for Unresolved {
+    fn from(fault: Unopened) -> Self {
+        match fault {
+            Unopened::Malformed => Self::Malformed,
+            Unopened::BadMac => Self::BadMac,
+        }
+    }
+}
+
 fn without<'a>(prefix: &[u8; PREFIX_LENGTH], text: &'a [u8]) -> Result<&'a [u8], Unresolved> {
     let (found, value) = text
         .split_at_checked(PREFIX_LENGTH)
@@ -131,8 +138,8 @@ mod tests {
     use http::header::COOKIE;
     use proptest::prelude::*;
 
-    use super::envelope::tests::{key, seal};
     use super::*;
+    use crate::laravel::envelope::tests::{key, seal};
 
     const PREFIX: &str = "7198b0a1a7564e003b468667d6241918ce65aafa|";
 

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
 
-use super::envelope::{AppKey, Opener};
-use super::php::{self, Unreadable, Value};
 use crate::identity::key::UserKey;
+use crate::laravel::envelope::{AppKey, Opener};
+use crate::laravel::php::{self, Unreadable, Value};
 
 /// Of one session's data, however it is wrapped: more than a session has any use for, and little to keep for a moment.
 pub const DATA_LIMIT: usize = 1024 * 1024;
@@ -93,8 +93,8 @@ impl Payload {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::envelope::tests::{key, seal};
     use super::*;
+    use crate::laravel::envelope::tests::{key, seal};
 
     const LOGIN: &str = "login_web_59ba36addc2b2f9401580f014c7f58ea4e30989d";
 

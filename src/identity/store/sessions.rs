@@ -15,10 +15,10 @@ use super::sql::{Arguments, Query};
 use crate::identity::answers::Owner;
 use crate::identity::key::UserKey;
 use crate::identity::laravel::SessionId;
-use crate::identity::laravel::envelope::AppKey;
 use crate::identity::laravel::payload::Payload;
-use crate::identity::laravel::php::Unreadable;
 use crate::identity::{Driver, Key, LaravelSession, User};
+use crate::laravel::envelope::AppKey;
+use crate::laravel::php::Unreadable;
 use crate::secret::Secret;
 
 pub struct SessionStore {

@@ -5,15 +5,17 @@
 /// Each module of `lib.rs` and what it may import of the crate.
 /// `engine` and `dashboard` know nothing of the migration: when it is over, the rest is deleted and they stay.
 /// `proxy` knows nothing of the database: what it needs to know comes through `flags` and `identity`.
-pub const IMPORTS: [(&str, &[&str]); 19] = [
+pub const IMPORTS: [(&str, &[&str]); 20] = [
     ("ids", &[]),
     ("secret", &[]),
+    // A format of another program, which outlives the migration with the passwords that are stored in it.
+    ("laravel", &["secret"]),
     // telemetry: the label of a side.
     ("flags", &["ids", "telemetry"]),
     // flags: the names that metrics carry. Both are small and end in plain data.
     ("telemetry", &["flags", "ids", "secret"]),
     // db: the connection to legacy's own sessions.
-    ("identity", &["db", "ids", "secret"]),
+    ("identity", &["db", "ids", "laravel", "secret"]),
     // secret: the key of a client certificate, and the URL of the Redis in which proxies count together.
     // rollout: `outcomes` and nothing else, into which it counts.
     (
@@ -37,7 +39,7 @@ pub const IMPORTS: [(&str, &[&str]); 19] = [
     ("modern", &["ids"]),
     ("dashboard", &["ids", "modern"]),
     // secret: the logins of mail servers.
-    ("engine", &["ids", "modern", "secret"]),
+    ("engine", &["ids", "laravel", "modern", "secret"]),
     // It composes each feature's own Config, and reads nothing else of them.
     (
         "config",
@@ -50,6 +52,8 @@ pub const IMPORTS: [(&str, &[&str]); 19] = [
             "flags",
             "identity",
             "ids",
+            // The names of its ciphers.
+            "laravel",
             "proxy",
             // What the audit's anchors are told.
             "rollout",
@@ -196,6 +200,10 @@ pub const FENCES: [Fence; 8] = [
             (
                 "src/cli/backend.rs",
                 "the client of the admin API and of the sockets",
+            ),
+            (
+                "src/engine/attachment/",
+                "the files that a message names by URL",
             ),
             (
                 "src/rollout/audit/anchor.rs",

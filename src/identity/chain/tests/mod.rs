@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::*;
 use crate::identity::answers::Owner;
 use crate::identity::jwt::Keyrings;
-use crate::identity::laravel::envelope::Cipher;
-use crate::identity::laravel::envelope::tests::{KEY, seal};
 use crate::identity::{Driver, Key, LaravelSession, Memory, Proof};
 use crate::ids::{TenantId, TenantRef};
+use crate::laravel::envelope::Cipher;
+use crate::laravel::envelope::tests::{KEY, seal};
 use crate::secret::Secret;
 
 mod looked_up;

@@ -43,7 +43,7 @@ fn opener(key: &str, cipher: Cipher) -> Opener {
     Opener::new(&AppKey::parse(&Secret::new(key), cipher).unwrap()).unwrap()
 }
 
-fn open(text: &str) -> Result<Vec<u8>, Unresolved> {
+fn open(text: &str) -> Result<Vec<u8>, Unopened> {
     Opener::new(&key())
         .unwrap()
         .open(text.as_bytes(), &mut [0; OPENED_LIMIT])
@@ -111,7 +111,7 @@ fn a_tag_that_is_cut_short_is_refused() {
     let open = |tag: &str| opener.open_long(sealed(tag).as_bytes());
     assert!(open("cT/sfyyNuplgyStIi+mrjw==").is_ok());
     for tag in ["", "cT/s", "cT/sfyyNuplgySt="] {
-        assert_eq!(open(tag), Err(Unresolved::Malformed), "{tag:?}");
+        assert_eq!(open(tag), Err(Unopened::Malformed), "{tag:?}");
     }
 }
 
@@ -136,7 +136,7 @@ fn a_tag_is_refused() {
             HUNTER2_MAC,
             "AAAA"
         )),
-        Err(Unresolved::Malformed)
+        Err(Unopened::Malformed)
     );
 }
 
@@ -146,7 +146,7 @@ fn padding_that_turns_into_white_space_is_refused() {
     let json = STANDARD.decode(text).unwrap();
     for space in [b' ', b'\t', b'\n', b'\r'] {
         let padded = STANDARD.encode([&json[..], &[space]].concat());
-        assert_eq!(open(&padded), Err(Unresolved::Malformed));
+        assert_eq!(open(&padded), Err(Unopened::Malformed));
     }
 }
 
@@ -158,7 +158,7 @@ fn an_upper_case_mac_is_another_mac() {
         &HUNTER2_MAC.to_uppercase(),
         "",
     );
-    assert_eq!(open(&text), Err(Unresolved::BadMac));
+    assert_eq!(open(&text), Err(Unopened::BadMac));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn another_key_opens_nothing() {
     let other = opener(&"k".repeat(32), Cipher::Aes256Cbc);
     assert_eq!(
         other.open(seal(b"text").as_bytes(), &mut [0; OPENED_LIMIT]),
-        Err(Unresolved::BadMac)
+        Err(Unopened::BadMac)
     );
 }
 
@@ -218,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_refused(text in prop::collection::vec(any::<u8>(), 0..2 * VALUE_LIMIT)) {
+    fn garbage_is_refused(text in prop::collection::vec(any::<u8>(), 0..2 * TEXT_LIMIT)) {
         prop_assert!(Opener::new(&key()).unwrap().open(&text, &mut [0; OPENED_LIMIT]).is_err());
     }
 

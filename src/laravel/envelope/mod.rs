@@ -16,12 +16,14 @@ use serde::Deserialize;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::cookie::VALUE_LIMIT;
-use crate::identity::Unresolved;
+use super::Unopened;
 use crate::secret::Secret;
 
+/// The longest text that [`Opener::open`] takes: a sealed session id has 344 bytes.
+pub const TEXT_LIMIT: usize = 1024;
+
 /// What a text within the limit can hold at most, once it is not base64 any more.
-pub const OPENED_LIMIT: usize = VALUE_LIMIT / 4 * 3;
+pub const OPENED_LIMIT: usize = TEXT_LIMIT / 4 * 3;
 
 const TAG_BYTES: usize = 16;
 
@@ -144,17 +146,17 @@ impl Opener {
         })
     }
 
-    /// The text that was sealed, in `buffer`, without allocation. [`Unresolved::Malformed`] or [`Unresolved::BadMac`] otherwise.
+    /// The text that was sealed, in `buffer`, without allocation. [`Unopened::Malformed`] or [`Unopened::BadMac`] otherwise.
     pub fn open<'b>(
         &self,
         text: &[u8],
         buffer: &'b mut [u8; OPENED_LIMIT],
-    ) -> Result<&'b [u8], Unresolved> {
+    ) -> Result<&'b [u8], Unopened> {
         self.open_into(text, &mut [0; OPENED_LIMIT], buffer)
     }
 
     /// As [`Self::open`], for texts of any length: sessions' data. The caller has bounded them.
-    pub fn open_long(&self, text: &[u8]) -> Result<Vec<u8>, Unresolved> {
+    pub fn open_long(&self, text: &[u8]) -> Result<Vec<u8>, Unopened> {
         let room = text.len() / 4 * 3 + 3;
         let mut opened = vec![0; room];
         let length = self.open_into(text, &mut vec![0; room], &mut opened)?.len();
@@ -167,16 +169,16 @@ impl Opener {
         text: &[u8],
         json: &mut [u8],
         buffer: &'b mut [u8],
-    ) -> Result<&'b [u8], Unresolved> {
+    ) -> Result<&'b [u8], Unopened> {
         let length = STANDARD
             .decode_slice(text, json)
-            .map_err(|_| Unresolved::Malformed)?;
+            .map_err(|_| Unopened::Malformed)?;
         let json = &json[..length];
         // One spelling a cookie: a changed padding character may decode to white space, which JSON allows at its end.
         if json.last() != Some(&b'}') {
-            return Err(Unresolved::Malformed);
+            return Err(Unopened::Malformed);
         }
-        let sealed: Sealed<'_> = serde_json::from_slice(json).map_err(|_| Unresolved::Malformed)?;
+        let sealed: Sealed<'_> = serde_json::from_slice(json).map_err(|_| Unopened::Malformed)?;
         match &self.opening {
             Opening::Gcm(key) => open_gcm(key, &sealed, buffer),
             Opening::Cbc128(cipher) => self.open_cbc(cipher, &sealed, buffer),
@@ -189,7 +191,7 @@ impl Opener {
         cipher: &C,
         sealed: &Sealed<'_>,
         buffer: &'b mut [u8],
-    ) -> Result<&'b [u8], Unresolved>
+    ) -> Result<&'b [u8], Unopened>
     where
         C: aes::cipher::BlockDecryptMut
             + aes::cipher::BlockCipher
@@ -198,22 +200,22 @@ impl Opener {
     {
         // A tag belongs to GCM, whose texts carry no MAC.
         if !sealed.tag.is_empty() {
-            return Err(Unresolved::Malformed);
+            return Err(Unopened::Malformed);
         }
         if !self.is_genuine(sealed) {
-            return Err(Unresolved::BadMac);
+            return Err(Unopened::BadMac);
         }
         let mut iv = [0; 16];
         if STANDARD.decode_slice(sealed.iv.as_bytes(), &mut iv) != Ok(16) {
-            return Err(Unresolved::Malformed);
+            return Err(Unopened::Malformed);
         }
         let length = STANDARD
             .decode_slice(sealed.value.as_bytes(), buffer)
-            .map_err(|_| Unresolved::Malformed)?;
+            .map_err(|_| Unopened::Malformed)?;
         // The padding may answer for itself now: nobody without the key comes this far.
         cbc::Decryptor::inner_iv_init(cipher.clone(), &iv.into())
             .decrypt_padded_mut::<Pkcs7>(&mut buffer[..length])
-            .map_err(|_| Unresolved::Malformed)
+            .map_err(|_| Unopened::Malformed)
     }
 
     /// The texts are compared as Laravel compares them: lower-case hexadecimal, every digit looked at.
@@ -232,30 +234,30 @@ fn open_gcm<'b>(
     key: &LessSafeKey,
     sealed: &Sealed<'_>,
     buffer: &'b mut [u8],
-) -> Result<&'b [u8], Unresolved> {
+) -> Result<&'b [u8], Unopened> {
     if !sealed.mac.is_empty() {
-        return Err(Unresolved::Malformed);
+        return Err(Unopened::Malformed);
     }
     let (mut iv, mut tag) = ([0; 12], [0; TAG_BYTES]);
     if STANDARD.decode_slice(sealed.iv.as_bytes(), &mut iv) != Ok(iv.len())
         || STANDARD.decode_slice(sealed.tag.as_bytes(), &mut tag) != Ok(tag.len())
     {
-        return Err(Unresolved::Malformed);
+        return Err(Unopened::Malformed);
     }
     let length = STANDARD
         .decode_slice(sealed.value.as_bytes(), buffer)
-        .map_err(|_| Unresolved::Malformed)?;
+        .map_err(|_| Unopened::Malformed)?;
     let whole = buffer
         .get_mut(..length + TAG_BYTES)
-        .ok_or(Unresolved::Malformed)?;
+        .ok_or(Unopened::Malformed)?;
     whole[length..].copy_from_slice(&tag);
     key.open_in_place(Nonce::assume_unique_for_key(iv), Aad::empty(), whole)
         .map(|opened| &*opened)
-        .map_err(|_| Unresolved::BadMac)
+        .map_err(|_| Unopened::BadMac)
 }
 
 /// Lower-case, two digits a byte; `text` is twice as long as `bytes`.
-pub(in crate::identity) fn write_hex(bytes: &[u8], text: &mut [u8]) {
+pub(crate) fn write_hex(bytes: &[u8], text: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
@@ -264,4 +266,4 @@ pub(in crate::identity) fn write_hex(bytes: &[u8], text: &mut [u8]) {
 }
 
 #[cfg(test)]
-pub(in crate::identity) mod tests;
+pub(crate) mod tests;
