@@ -29,7 +29,8 @@ pub const LADDER: [Duration; 5] = [
     Duration::from_secs(5 * 60),
     Duration::from_secs(30 * 60),
 ];
-/// A wait is this share longer or shorter, so that what failed together does not come back together.
+/// A wait is this share longer or shorter, so that what failed together does not come back together. One that a provider
+/// asks for is only longer.
 pub const JITTER: f64 = 0.1;
 /// Where a provider limits the rate and says no time. Vonage's default.
 pub const RATE_WAIT: Duration = Duration::from_secs(1);
@@ -117,14 +118,14 @@ pub fn next(state: State, class: Class, now: DateTime<Utc>, rng: &mut impl Rng) 
         Class::Permanent => Step::Fail,
         Class::Uncertain => Step::Park,
         Class::Account => Step::HoldAccount { state: kept },
-        Class::RateLimited(asked) => wait(kept, asked.unwrap_or(RATE_WAIT), now, rng),
+        Class::RateLimited(asked) => wait(kept, RATE_WAIT, asked, now, rng),
         Class::NotSent => {
             let rung = (state.not_sent as usize).min(LADDER.len() - 1);
             let state = State {
                 not_sent: state.not_sent.saturating_add(1),
                 ..kept
             };
-            wait(state, LADDER[rung], now, rng)
+            wait(state, LADDER[rung], None, now, rng)
         }
         Class::Transient(asked) => {
             let used = state.used.saturating_add(u32::from(!state.is_probe));
@@ -138,7 +139,7 @@ pub fn next(state: State, class: Class, now: DateTime<Utc>, rng: &mut impl Rng) 
                 not_sent: 0,
                 ..kept
             };
-            wait(state, asked.unwrap_or_default().max(*rung), now, rng)
+            wait(state, *rung, asked.filter(|asked| asked > rung), now, rng)
         }
     }
 }
@@ -152,9 +153,20 @@ pub fn pause(state: State, pause: Pause, now: DateTime<Utc>, rng: &mut impl Rng)
     wait_until(state, until.max(now) + delta(spread))
 }
 
-fn wait(state: State, wait: Duration, now: DateTime<Utc>, rng: &mut impl Rng) -> Step {
-    let factor = 1.0 - JITTER + 2.0 * JITTER * rng.random::<f64>();
-    wait_until(state, now + delta(wait.min(WAIT_LIMIT).mul_f64(factor)))
+/// `own` wait around its length; what a provider has `asked` for, in its place, never sooner.
+fn wait(
+    state: State,
+    own: Duration,
+    asked: Option<Duration>,
+    now: DateTime<Utc>,
+    rng: &mut impl Rng,
+) -> Step {
+    let (wait, least) = match asked {
+        Some(asked) => (asked.min(WAIT_LIMIT), 1.0),
+        None => (own, 1.0 - JITTER),
+    };
+    let factor = least + (1.0 + JITTER - least) * rng.random::<f64>();
+    wait_until(state, now + delta(wait.mul_f64(factor)))
 }
 
 fn wait_until(state: State, at: DateTime<Utc>) -> Step {

@@ -107,6 +107,22 @@ fn a_providers_own_wait_is_kept_within_a_bound() {
 }
 
 #[test]
+fn nobody_comes_sooner_than_a_provider_asks() {
+    let (mut rng, asked) = (rng(), Duration::from_secs(120));
+    for class in [
+        Class::RateLimited(Some(asked)),
+        Class::Transient(Some(asked)),
+    ] {
+        for _ in 0..100 {
+            let Step::Wait { at, .. } = next(fresh(), class, start(), &mut rng) else {
+                panic!("given up");
+            };
+            assert!(at >= start() + TimeDelta::seconds(120), "{at}");
+        }
+    }
+}
+
+#[test]
 fn what_never_left_waits_until_it_expires() {
     let (waits, end) = waits(Class::NotSent);
     assert_eq!(end, Step::DeadLetter(Cause::Expired));
