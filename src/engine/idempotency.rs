@@ -63,6 +63,11 @@ impl Key {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// As the database keeps it: 32 bytes whatever its length.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.0).into()
+    }
 }
 
 /// What a message says, as 32 bytes: under one key it must not change.
