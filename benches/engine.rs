@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stderr,
     clippy::print_stdout,
     reason = "a bench that cannot be set up has nothing to measure, and its figures are its output"
