@@ -3,6 +3,7 @@
 //! Its own folder, because it stays when the proxy is gone. Sending itself is still to come: what is accepted
 //! here stands in `ficus.send_request` until then.
 
+pub mod provider;
 mod schedule;
 mod send;
 

@@ -36,7 +36,8 @@ pub const IMPORTS: [(&str, &[&str]); 19] = [
     ("alerts", &["secret"]),
     ("modern", &["ids"]),
     ("dashboard", &["ids", "modern"]),
-    ("engine", &["ids", "modern"]),
+    // secret: the logins of mail servers.
+    ("engine", &["ids", "modern", "secret"]),
     // It composes each feature's own Config, and reads nothing else of them.
     (
         "config",

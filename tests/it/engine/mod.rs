@@ -1,6 +1,8 @@
 //! The engine's acceptance of sends, and the schedule it shows.
 //!
-//! Its own file, because what is acknowledged here must be in the database.
+//! Its own folder, because what is acknowledged here must be in the database.
+
+mod smtp;
 
 use reqwest::Method;
 use sqlx::types::Uuid;
@@ -126,7 +128,7 @@ async fn the_schedule_is_byte_for_byte_the_one_of_laravel() {
     assert_eq!(response.status(), 200);
     assert_eq!(
         response.text().await.unwrap(),
-        include_str!("../fixtures/legacy/schedule-emails-8.json")
+        include_str!("../../fixtures/legacy/schedule-emails-8.json")
     );
 }
 
