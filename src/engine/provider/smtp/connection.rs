@@ -100,19 +100,26 @@ impl<'a> Connection<'a> {
             job = self.queue.take() => job,
             () = sleep(self.limits.idle) => return Ok(false),
         };
-        let Some(mut talk) = self.admit(job) else {
+        let Some(mut job) = self.fitting(job) else {
             return Ok(true);
         };
         if self.mode() == Mode::Chunked {
             // The body is part of the group.
-            let settled = timeout(self.server.timeouts.intent, talk.job.intent.settle()).await;
-            if settled.is_err() || !matches!(talk.job.intent, Intent::Recorded) {
-                talk.job.finish(withheld());
-                return Ok(true);
+            let limit = self.server.timeouts.intent;
+            match may_leave(&mut self.link, &mut job.intent, limit).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    job.finish(withheld());
+                    return Ok(true);
+                }
+                Err(lost) => {
+                    self.end(job, Fault::not_sent(lost.to_string()).into());
+                    return Err(lost);
+                }
             }
         }
         self.out.clear();
-        self.talks.push_back(talk);
+        self.open(job);
         self.write_commands();
         self.flush().await?;
         Ok(true)
@@ -178,18 +185,8 @@ impl<'a> Connection<'a> {
         let Some(talk) = self.talks.front_mut() else {
             return Err(Lost::Unasked);
         };
-        if talk.job.intent.is_asked() {
-            let settled = tokio::select! {
-                biased;
-                // Nothing of the body was written yet, and none will be.
-                lost = self.link.stir() => return Err(lost),
-                settled = timeout(self.server.timeouts.intent, talk.job.intent.settle()) => settled,
-            };
-            if settled.is_err() {
-                talk.job.intent = Intent::Withheld;
-            }
-        }
-        if !matches!(talk.job.intent, Intent::Recorded) {
+        let limit = self.server.timeouts.intent;
+        if !may_leave(&mut self.link, &mut talk.job.intent, limit).await? {
             if let Some(talk) = self.talks.pop_front() {
                 talk.job.finish(withheld());
             }
@@ -202,9 +199,9 @@ impl<'a> Connection<'a> {
         stuff(&talk.job.message.body, &mut self.out);
         if self.groups_messages()
             && let Some(job) = self.queue.try_take()
-            && let Some(next) = self.admit(job)
+            && let Some(next) = self.fitting(job)
         {
-            self.talks.push_back(next);
+            self.open(next);
             self.write_commands();
         }
         self.flush().await
@@ -245,16 +242,22 @@ impl<'a> Connection<'a> {
     }
 
     /// `None`: this server cannot take it, and its caller knows.
-    fn admit(&mut self, job: Job) -> Option<Talk> {
-        if let Some(fault) = command::misfit(&job.message, &self.abilities) {
-            job.finish(fault.into());
-            return None;
+    fn fitting(&self, job: Job) -> Option<Job> {
+        match command::misfit(&job.message, &self.abilities) {
+            None => Some(job),
+            Some(fault) => {
+                job.finish(fault.into());
+                None
+            }
         }
+    }
+
+    fn open(&mut self, job: Job) {
         self.taken += 1;
         let resets = std::mem::take(&mut self.is_open);
         let recipients = job.message.envelope.to.len();
         let transaction = Transaction::new(self.mode(), recipients, resets);
-        Some(Talk { job, transaction })
+        self.talks.push_back(Talk { job, transaction });
     }
 
     fn mode(&self) -> Mode {
@@ -320,6 +323,29 @@ impl<'a> Connection<'a> {
             job.finish(outcome);
         }
     }
+}
+
+/// Whether the body may be written now: its intent is durable, and the server still waits for it. Nothing of it was
+/// written when this fails.
+async fn may_leave(
+    link: &mut Link<Box<dyn Stream>>,
+    intent: &mut Intent,
+    limit: Duration,
+) -> Result<bool, Lost> {
+    if !link.is_quiet() {
+        return Err(Lost::Unasked);
+    }
+    if intent.is_asked() {
+        let settled = tokio::select! {
+            biased;
+            lost = link.stir() => return Err(lost),
+            settled = timeout(limit, intent.settle()) => settled,
+        };
+        if settled.is_err() {
+            *intent = Intent::Withheld;
+        }
+    }
+    Ok(matches!(intent, Intent::Recorded))
 }
 
 fn withheld() -> Outcome {

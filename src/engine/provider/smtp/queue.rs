@@ -57,9 +57,9 @@ impl Queue {
 
     /// The next message, if one waits.
     pub fn try_take(&self) -> Option<Job> {
-        let mut state = self.lock();
         loop {
-            let job = state.waiting.pop_front()?;
+            // The lock is not held while one is dropped: its intent is the caller's code.
+            let job = self.lock().waiting.pop_front()?;
             if !job.is_abandoned() {
                 return Some(job);
             }
@@ -83,8 +83,9 @@ impl Queue {
     pub fn may_open(&self) -> bool {
         let mut state = self.lock();
         let coming = state.idle + (state.open - state.up);
+        // The last of them to fail gives back what waits, so one of those that fail must be the last.
         let is_paused =
-            state.up > 0 && state.not_before.is_some_and(|until| Instant::now() < until);
+            state.open > 0 && state.not_before.is_some_and(|until| Instant::now() < until);
         let may = !state.closed
             && !is_paused
             && state.open < self.connections

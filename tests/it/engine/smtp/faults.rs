@@ -9,15 +9,14 @@ use ficus::engine::provider::smtp::{Class, Outcome, Server, Timeouts};
 use super::{classes, message, message_of, pool, recorded, text_of, to};
 use crate::support::smtp::{Answer, MailServer, Script, Seen};
 
+type Answers = &'static [(&'static str, Answer)];
+
 /// One message to a server that answers so.
-async fn sent(answers: &'static [(&'static str, Answer)]) -> (Outcome, Seen) {
+async fn sent(answers: Answers) -> (Outcome, Seen) {
     sent_with(answers, Timeouts::default()).await
 }
 
-async fn sent_with(
-    answers: &'static [(&'static str, Answer)],
-    timeouts: Timeouts,
-) -> (Outcome, Seen) {
+async fn sent_with(answers: Answers, timeouts: Timeouts) -> (Outcome, Seen) {
     let server = MailServer::start(Script::answering(answers)).await;
     let there = Server {
         timeouts,
@@ -30,7 +29,7 @@ async fn sent_with(
 
 #[tokio::test]
 async fn a_server_that_goes_away_leaves_the_class_of_what_was_written() {
-    let rows: [(&'static [(&str, Answer)], Class); 8] = [
+    let rows: [(Answers, Class); 8] = [
         (&[("CONNECT", Answer::Cut)], Class::NotSent),
         (&[("EHLO", Answer::Cut)], Class::NotSent),
         (&[("MAIL", Answer::Cut)], Class::NotSent),
@@ -69,7 +68,7 @@ async fn a_server_that_falls_silent_is_waited_for_no_longer_than_told() {
     };
     let data = Timeouts { data: short, ..all };
     let end = Timeouts { end: short, ..all };
-    let rows: [(&'static [(&str, Answer)], Timeouts, Class); 6] = [
+    let rows: [(Answers, Timeouts, Class); 6] = [
         (&[("CONNECT", Answer::Silent)], greeting, Class::NotSent),
         (&[("EHLO", Answer::Silent)], session, Class::NotSent),
         (&[("MAIL", Answer::Silent)], command, Class::NotSent),
@@ -85,7 +84,7 @@ async fn a_server_that_falls_silent_is_waited_for_no_longer_than_told() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_read_leaves_the_message_uncertain() {
+async fn a_server_that_goes_amid_a_long_body_leaves_it_uncertain() {
     let server = MailServer::start(Script::answering(&[("CONTENT", Answer::Cut)])).await;
     let body = format!("Subject: x\n\n{}", "0123456789\n".repeat(800_000));
     let pool = pool(to(&server), 1);
@@ -98,7 +97,7 @@ async fn a_server_that_does_not_read_leaves_the_message_uncertain() {
 
 #[tokio::test]
 async fn each_refusal_has_its_class_and_the_words_of_the_server() {
-    let rows: [(&'static [(&str, Answer)], Class); 11] = [
+    let rows: [(Answers, Class); 11] = [
         (
             &[("CONNECT", Answer::Say("554 5.7.1 you are listed"))],
             Class::Account,
@@ -198,7 +197,7 @@ async fn a_message_that_the_server_cannot_take_is_not_begun() {
     let mails = |it: &&String| it.starts_with("MAIL");
     let seen = server.seen();
     let lines: Vec<&String> = seen.lines.iter().filter(mails).collect();
-    assert_eq!(lines, ["MAIL FROM:<ann@example.com> SIZE=48"]);
+    assert_eq!(lines, ["MAIL FROM:<ann@example.com> SIZE=39"]);
 }
 
 #[tokio::test]
@@ -224,4 +223,12 @@ async fn a_cut_between_two_messages_leaves_each_its_class() {
     all_are_there.send(()).expect("the first waits");
     assert_eq!(first.await.class(), Some(Class::Uncertain));
     assert_eq!(second.await.class(), Some(Class::NotSent));
+}
+
+#[tokio::test]
+async fn a_server_that_closes_behind_its_354_is_given_no_body() {
+    let answers = &[("DATA", Answer::Say("354 go on\r\n421 4.3.2 closing"))];
+    let (outcome, seen) = sent(answers).await;
+    assert_eq!(outcome.class(), Some(Class::NotSent), "{outcome:?}");
+    assert!(!seen.lines.iter().any(|it| it == "CONTENT"));
 }

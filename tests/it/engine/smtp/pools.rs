@@ -2,8 +2,9 @@
 //!
 //! Its own file, because it is about tasks and their ends.
 
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use ficus::engine::provider::smtp::{Class, Limits, Pool, Server, Timeouts, Withheld};
@@ -123,7 +124,7 @@ async fn a_server_that_is_full_is_left_to_the_connections_that_it_has() {
     for _ in 0..20 {
         others.push(pool.submit(message("b@x.example"), recorded()).await);
     }
-    server.until(|seen| seen.connections >= 8).await;
+    server.until(|seen| seen.connections >= 2).await;
     go.send(()).expect("it waits");
     assert_eq!(first.await.class(), None);
     for it in others {
@@ -197,7 +198,8 @@ async fn a_pool_holds_no_more_messages_than_told() {
     let first = async move { gone.await.map_err(|_| Withheld) };
     let first = pool.submit(message("a@x.example"), first).await;
     let mut second = std::pin::pin!(pool.submit(message("b@x.example"), recorded()));
-    assert!(futures_util::poll!(second.as_mut()).is_pending());
+    let polled = poll_fn(|context| Poll::Ready(second.as_mut().poll(context).is_pending()));
+    assert!(polled.await);
     go.send(()).expect("it waits");
     assert_eq!(first.await.class(), None);
     assert_eq!(second.await.await.class(), None);
