@@ -91,8 +91,9 @@ async fn a_share_whose_modern_side_fails_for_everybody_is_left_by_all() {
         assert!(Instant::now() < deadline, "its log:\n{}", ficus.log());
     }
     // The share stands as it was, beneath: who clears the override has it again.
-    let (forced, share, _) = standing(database.pool()).await;
-    assert!(forced);
+    let (forced, share, pinned) = standing(database.pool()).await;
+    // At once, or, where the last of them failed alone in their bucket, the rest one by one.
+    assert!(forced || pinned.len() == 12, "{pinned:?}");
     assert_eq!(share, 100.0);
 }
 
