@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::support::process::{client, free_ports};
 
 /// Beyond the guard's limit of half a second, below the proxy's patience.
-const SLOW: Duration = Duration::from_millis(700);
+const SLOW: Duration = Duration::from_secs(3);
 
 #[derive(Clone, PartialEq)]
 pub enum Mood {

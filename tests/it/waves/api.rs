@@ -270,8 +270,9 @@ async fn a_sync_takes_the_classes_over_and_leaves_what_was_set_by_hand() {
         stage.pool(),
         "update ficus.tenant set class_pinned = true where id = 1;
          create table user_sent_records (owner_id bigint, type text, created_at timestamp);
-         insert into user_sent_records select t.id, 'email', now() at time zone 'UTC' - interval '1 day'
-         from (values (1, 28000), (2, 27999), (9, 28000)) as t (id, number) cross join generate_series(1, t.number)",
+         insert into user_sent_records select t.id, 'email', now() at time zone 'UTC' - t.ago
+         from (values (1, 28000, interval '27 days 23 hours'), (2, 27000, '27 days 23 hours'), (3, 10500, '7 days'), (9, 28000, '27 days 23 hours'))
+             as t (id, number, ago) cross join generate_series(1, t.number)",
     )
     .await;
     let defaults = ficus::config::Config::parse("", std::iter::empty()).unwrap();
@@ -291,7 +292,8 @@ async fn a_sync_takes_the_classes_over_and_leaves_what_was_set_by_hand() {
         [
             of(1, "internal"),
             of(2, "low"),
-            of(3, "low"),
+            // Since a week: 1,500 a day.
+            of(3, "medium"),
             of(9, "medium")
         ]
     );
