@@ -130,10 +130,11 @@ impl Lanes {
         self.take_turn(load.tenant);
     }
 
-    /// The reading failed: it is tried again.
+    /// The reading failed. It is read again when somebody notes it, and not at once: a database that is gone fails fast.
     pub fn not_loaded(&mut self, tenant: TenantId) {
         if let Some(lane) = self.lanes.get_mut(&tenant) {
             lane.loading = false;
+            lane.more = false;
         }
     }
 
@@ -317,11 +318,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_that_failed_is_done_again() {
+    fn a_reading_that_failed_is_done_again_when_somebody_notes_it() {
         let mut lanes = Lanes::new(BOUNDS);
         lanes.note(TenantId(1));
         assert_eq!(lanes.loads().len(), 1);
         lanes.not_loaded(TenantId(1));
+        assert_eq!(lanes.loads(), [], "not at once");
+        lanes.note(TenantId(1));
         assert_eq!(lanes.loads().len(), 1);
     }
 

@@ -203,7 +203,8 @@ impl<Q: Queue, P: Provider> Loop<Q, P> {
                 Heard::Read(load, Err(error)) => {
                     tracing::warn!(%error, tenant = %load.tenant, "could not read what is due");
                     self.lanes.not_loaded(load.tenant);
-                    self.lanes.block(load.tenant, Utc::now() + NOT_BEGUN_WAIT);
+                    self.wakes
+                        .insert((Utc::now() + NOT_BEGUN_WAIT, load.tenant));
                 }
                 Heard::Prolong => {
                     is_prolonging = true;
