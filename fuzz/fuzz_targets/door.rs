@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     uri_bytes: 1024,
     body_bytes: 0,
     min_rate: 0,
+    untaken_bytes: 0,
     connections: 0,
     connections_per_ip: 0,
     requests: 0,
@@ -73,7 +74,11 @@ fn agree(bytes: &[u8], head: Head) {
     match head.framing {
         Framing::Nothing => {
             assert!(codings.is_empty());
-            assert!(lengths.iter().all(|length| length.iter().all(|b| *b == b'0')));
+            assert!(
+                lengths
+                    .iter()
+                    .all(|length| length.iter().all(|b| *b == b'0'))
+            );
         }
         Framing::Length(length) => {
             assert!(codings.is_empty() && lengths.len() == 1);

@@ -55,8 +55,14 @@ fuzz_target!(|text: &str| {
         let _ = KeySet::of_document(*algorithm, text);
     }
     // And genuinely signed: the first line is the header, the rest the payload.
-    let (header, payload) = text.split_once('\n').unwrap_or((r#"{"alg":"HS256"}"#, text));
-    let signed = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
+    let (header, payload) = text
+        .split_once('\n')
+        .unwrap_or((r#"{"alg":"HS256"}"#, text));
+    let signed = format!(
+        "{}.{}",
+        encode(header.as_bytes()),
+        encode(payload.as_bytes())
+    );
     let mac = <Hmac<Sha256> as Mac>::new_from_slice(SECRET.as_bytes()).expect("a secret");
     let signature: [u8; 32] = mac.chain_update(&signed).finalize().into_bytes().into();
     let token = format!("{signed}.{}", encode(&signature));
@@ -71,7 +77,9 @@ fuzz_target!(|text: &str| {
     let said: serde_json::Value = serde_json::from_str(payload).expect("JSON");
     assert_eq!(said["iss"], "https://id.example");
     if let Some(user) = &verified.user {
-        let id = said["sub"].as_str().map_or_else(|| said["sub"].to_string(), str::to_owned);
+        let id = said["sub"]
+            .as_str()
+            .map_or_else(|| said["sub"].to_string(), str::to_owned);
         assert_eq!(user.id(), id);
         assert!(user.id().bytes().all(|b| b.is_ascii_graphic()));
     }

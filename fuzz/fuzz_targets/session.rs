@@ -2,8 +2,8 @@
 #![no_main]
 
 use ficus::identity::laravel::SessionCookie;
-use ficus::laravel::envelope::{AppKey, Cipher};
 use ficus::identity::laravel::payload::Payload;
+use ficus::laravel::envelope::{AppKey, Cipher};
 use ficus::secret::Secret;
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +14,11 @@ fuzz_target!(|cookie: &[u8]| {
     let reader = SessionCookie::new("laravel_session", &key).expect("a cookie's name");
     // The same bytes as a session's data, whatever wraps them.
     let payload = Payload::new("web", None).expect("a guard");
-    let _ = (payload.user(cookie), payload.user_in_cache(cookie), payload.user_in_cookie(cookie, 0));
+    let _ = (
+        payload.user(cookie),
+        payload.user_in_cache(cookie),
+        payload.user_in_cookie(cookie, 0),
+    );
     let Ok(value) = HeaderValue::from_bytes(cookie) else {
         return;
     };
