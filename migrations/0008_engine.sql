@@ -440,12 +440,15 @@ begin
         insert into ficus.attempt_end (id, number, tenant_id, state, code, reference)
         select t.id, t.number, t.tenant_id, t.state, t.code, t.reference from told as t where t.shard is not null
         on conflict on constraint attempt_end_pkey do nothing
+        returning attempt_end.id
     ), over as (
+        -- Only by its first end: a reader that saw the attempt before that end tells of it again, and must not take away its next time.
         delete from ficus.later as l
-        where l.id = any (array(select t.id from told as t where t.shard is not null and t.ring is null and t.due_at is null))
+        where l.id = any (array(select t.id from told as t join ended as e on e.id = t.id where t.ring is null and t.due_at is null))
     ), again as (
         insert into ficus.later as l (shard, due_at, tenant_id, id, attempts, reason)
-        select t.shard, t.due_at, t.tenant_id, t.id, t.attempts, t.code from told as t where t.shard is not null and t.due_at is not null
+        select t.shard, t.due_at, t.tenant_id, t.id, t.attempts, t.code from told as t join ended as e on e.id = t.id
+        where t.due_at is not null
         on conflict on constraint later_pkey do update
         set due_at = excluded.due_at, attempts = excluded.attempts, reason = excluded.reason
     )

@@ -291,6 +291,31 @@ async fn a_deferred_message_waits_for_its_time_and_keeps_its_count() {
     );
 }
 
+/// A reader that looked between an attempt's begin and its end finds it in doubt, and says so after the end.
+#[tokio::test]
+async fn an_attempt_has_one_end_and_a_late_doubt_takes_no_retry_away() {
+    let database = Database::new().await;
+    accept(database.pool(), TENANT, 1).await;
+    let (queue, epoch) = engine(database.pool(), "one").await;
+    let due = queue.load(TENANT, None, 10).await.unwrap();
+    queue.begin(&[begin(&due[0], epoch)]).await.unwrap();
+    let mut deferred = ended(&due[0], epoch, End::Deferred);
+    deferred.again = Some((Utc::now() + TimeDelta::hours(1), 1));
+    queue.end(&[deferred]).await.unwrap();
+
+    let mut doubt = ended(&due[0], epoch, End::Uncertain);
+    doubt.place = Place::Later;
+    queue.end(&[doubt]).await.unwrap();
+
+    let waiting = "select count(*) from ficus.later where attempts = 1";
+    assert_eq!(count(database.pool(), waiting).await, 1);
+    let states: Vec<String> = sqlx::query_scalar("select state from ficus.attempt_end")
+        .fetch_all(database.pool())
+        .await
+        .unwrap();
+    assert_eq!(states, ["deferred"]);
+}
+
 #[tokio::test]
 async fn who_has_lost_its_shard_begins_nothing_ends_nothing_and_leaves_what_it_began_in_doubt() {
     let database = Database::new().await;
