@@ -169,10 +169,43 @@ create table ficus.attempt_end (
 create index attempt_end_open_idx on ficus.attempt_end (tenant_id, id) where state in ('dead', 'uncertain', 'unknown');
 comment on table ficus.attempt_end is 'How each attempt ended, and with it the message.';
 
+-- What became of each message, in the order of the commits: whoever tells others of it reads on from where they stopped, and rows are never changed.
+create sequence ficus.event_seq;
+create table ficus.event (
+    -- A reader goes no further than the oldest transaction that still runs, so that none commits behind it.
+    xid xid8 not null default pg_current_xact_id(),
+    seq bigint not null default nextval('ficus.event_seq'),
+    id uuid not null,
+    -- The attempt's; 0: it was accepted by us.
+    number smallint not null,
+    tenant_id bigint not null,
+    -- queued, or the end of an attempt.
+    state text not null,
+    code text not null,
+    at timestamptz not null default clock_timestamp(),
+    constraint event_state_known check (
+        state in ('queued', 'accepted', 'failed', 'dead', 'unknown', 'cancelled', 'deferred', 'uncertain'))
+) partition by range (id);
+create index event_order_idx on ficus.event (xid, seq);
+comment on table ficus.event is 'Every transition of a message, once.';
+
+create table ficus.event_reader (
+    name text not null,
+    -- The last that was dealt with.
+    xid xid8 not null default '0',
+    seq bigint not null default 0,
+    -- Who reads, until when.
+    engine_id uuid,
+    lease_until timestamptz not null default '-infinity',
+    constraint event_reader_pkey primary key (name)
+);
+comment on table ficus.event_reader is 'How far those have come that tell others of messages.';
+
 -- Addresses to which a tenant sends no more.
 create table ficus.suppression (
     tenant_id bigint not null,
     channel text not null,
+    -- In lower case, as no provider tells Ann@ from ann@.
     recipient text not null,
     reason text not null,
     since timestamptz not null default clock_timestamp(),
@@ -200,7 +233,7 @@ declare
 begin
     -- Several engines begin the day at once.
     perform pg_advisory_xact_lock(1718183797, 2);
-    foreach part in array array['message', 'attempt', 'attempt_end'] loop
+    foreach part in array array['message', 'attempt', 'attempt_end', 'event'] loop
         for day in select generate_series(today - 1, today + ahead, interval '1 day')::date loop
             continue when to_regclass(format('ficus.%I', part || '_' || to_char(day, 'YYYYMMDD'))) is not null;
             execute format('create table ficus.%I partition of ficus.%I for values from (%L) to (%L)',
@@ -222,6 +255,7 @@ comment on function ficus.keep_days is 'Makes the partitions of the next days, a
 create table ficus.message_other partition of ficus.message default;
 create table ficus.attempt_other partition of ficus.attempt default;
 create table ficus.attempt_end_other partition of ficus.attempt_end default;
+create table ficus.event_other partition of ficus.event default;
 select ficus.keep_days(7, 30);
 
 -- Stores messages with their keys and makes them due, in the caller's transaction. For each place of the arrays: the id under which
@@ -243,7 +277,7 @@ begin
         select g.id from unnest(ids, tenants, channels, recipients) as g (id, tenant_id, channel, recipient)
         cross join lateral (
             select from ficus.suppression as s
-            where s.tenant_id = g.tenant_id and s.channel = g.channel and s.recipient = g.recipient offset 0
+            where s.tenant_id = g.tenant_id and s.channel = g.channel and s.recipient = lower(g.recipient) offset 0
         ) as s
     );
     -- In the order of the keys, so that two requests with the same keys wait for each other and never both.
@@ -273,6 +307,8 @@ begin
     ), then_due as (
         insert into ficus.later (shard, due_at, tenant_id, id, attempts, reason)
         select f.tenant_id % 64, f.due_at, f.tenant_id, f.id, 0, 'scheduled' from fresh as f where f.due_at is not null
+    ), told as (
+        insert into ficus.event (id, number, tenant_id, state, code) select f.id, 0, f.tenant_id, 'queued', '' from fresh as f
     )
     select n.place::integer, coalesce(n.message_id, n.id),
         case when n.message_id = n.id then 'new' when n.message_id is null then 'suppressed' when n.same then 'duplicate' else 'conflict' end
@@ -440,7 +476,9 @@ begin
         insert into ficus.attempt_end (id, number, tenant_id, state, code, reference)
         select t.id, t.number, t.tenant_id, t.state, t.code, t.reference from told as t where t.shard is not null
         on conflict on constraint attempt_end_pkey do nothing
-        returning attempt_end.id
+        returning attempt_end.id, attempt_end.number, attempt_end.tenant_id, attempt_end.state, attempt_end.code
+    ), events as (
+        insert into ficus.event (id, number, tenant_id, state, code) select e.id, e.number, e.tenant_id, e.state, e.code from ended as e
     ), over as (
         -- Only by its first end: a reader that saw the attempt before that end tells of it again, and must not take away its next time.
         delete from ficus.later as l
@@ -488,18 +526,115 @@ end
 $$;
 comment on function ficus.turn_ring is 'Begins the next ring of what is due.';
 
+-- Lets an engine read in the name of a reader, which is made where there is none. False: another one does.
+create function ficus.take_reader(reader text, engine uuid, lease interval) returns boolean
+    language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    insert into ficus.event_reader as r (name, engine_id, lease_until) values (reader, engine, clock_timestamp() + lease)
+    on conflict on constraint event_reader_pkey do update set engine_id = excluded.engine_id, lease_until = excluded.lease_until
+    where r.engine_id = excluded.engine_id or r.lease_until < clock_timestamp()
+    returning true
+$$;
+comment on function ficus.take_reader is 'Who reads events.';
+
+-- What a reader has not dealt with yet, in order, with the message that it is about.
+create function ficus.read_events(reader text, most integer) returns table (
+    xid text, seq bigint, id uuid, number smallint, tenant_id bigint, state text, code text, at timestamptz,
+    channel text, campaign_id bigint, recipient text, content_id uuid
+)
+    language sql volatile security definer set search_path = pg_catalog, pg_temp
+    set jit = off set plan_cache_mode = force_custom_plan set enable_seqscan = off
+as $$
+    select e.xid::text, e.seq, e.id, e.number, e.tenant_id, e.state, e.code, e.at, m.channel, m.campaign_id, m.recipient, m.content_id
+    from (
+        select v.* from ficus.event as v, ficus.event_reader as r
+        where r.name = reader and (v.xid, v.seq) > (r.xid, r.seq) and v.xid < pg_snapshot_xmin(pg_current_snapshot())
+        order by v.xid, v.seq limit most
+    ) as e
+    cross join lateral (select * from ficus.message as m where m.id = e.id offset 0) as m
+    order by e.xid, e.seq
+$$;
+comment on function ficus.read_events is 'Events that a reader has not dealt with.';
+
+-- Up to here it has. Only from where the reader stood, so that of two that think they read one goes on.
+create function ficus.events_read(reader text, engine uuid, xid text, seq bigint) returns boolean
+    language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    update ficus.event_reader as r set xid = events_read.xid::xid8, seq = events_read.seq
+    where r.name = reader and r.engine_id = engine and (r.xid, r.seq) < (events_read.xid::xid8, events_read.seq)
+    returning true
+$$;
+comment on function ficus.events_read is 'A reader has dealt with these events.';
+
+-- Ends messages of a tenant that share a content and that nobody has begun, at most so many. Answers with how many; fewer than `most`: no more are left.
+-- Hold them back before: each gets the number of its next attempt, so that whoever has read it as due finds the number taken.
+create function ficus.cancel_messages(tenant bigint, content uuid, most integer) returns integer
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+    set jit = off set plan_cache_mode = force_custom_plan
+as $$
+declare
+    gone uuid[];
+begin
+    perform ficus.fence_shared();
+    gone := array(
+        select w.id from (
+            select d.id from ficus.due as d where d.shard = tenant % 64 and d.tenant_id = tenant
+            union
+            select l.id from ficus.later as l where l.shard = tenant % 64 and l.tenant_id = tenant
+        ) as w
+        cross join lateral (select from ficus.message as m where m.id = w.id and m.content_id = content offset 0) as m
+        where not exists (
+            select from ficus.attempt as a where a.id = w.id
+            and not exists (select from ficus.attempt_end as e where e.id = a.id and e.number = a.number)
+        )
+        limit most
+    );
+    with next as materialized (
+        select g.id, (coalesce((select max(a.number) from ficus.attempt as a where a.id = g.id), 0) + 1)::smallint as number
+        from unnest(gone) as g (id)
+    ), begun as (
+        insert into ficus.attempt (id, number, tenant_id, shard, epoch, connection)
+        select n.id, n.number, tenant, tenant % 64, 0, 'cancelled' from next as n
+        on conflict on constraint attempt_pkey do nothing
+        returning attempt.id, attempt.number
+    ), ended as (
+        insert into ficus.attempt_end (id, number, tenant_id, state, code) select b.id, b.number, tenant, 'cancelled', 'cancelled' from begun as b
+    ), told as (
+        insert into ficus.event (id, number, tenant_id, state, code) select b.id, b.number, tenant, 'cancelled', 'cancelled' from begun as b
+    ), not_later as (
+        delete from ficus.later as l using begun as b where l.id = b.id
+    )
+    delete from ficus.due as d using begun as b where d.shard = tenant % 64 and d.tenant_id = tenant and d.id = b.id;
+    return coalesce(array_length(gone, 1), 0);
+end
+$$;
+comment on function ficus.cancel_messages is 'Ends messages that nobody has begun.';
+
+-- Forgets keys that are older, at most so many at once. Answers with how many.
+create function ficus.forget_keys(keep interval, most integer) returns bigint
+    language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    with gone as (
+        delete from ficus.message_key as k where k.ctid = any (array(
+            select o.ctid from ficus.message_key as o where o.created_at < clock_timestamp() - keep limit most
+        )) returning 1
+    )
+    select count(*) from gone
+$$;
+comment on function ficus.forget_keys is 'Lets old keys be used again.';
+
 -- Nothing of this is for a person's hands: all of it goes through the functions.
 do $$
 declare
     thing text;
 begin
-    foreach thing in array array['content', 'message', 'message_key', 'engine', 'shard', 'due', 'ring', 'later', 'hold', 'attempt', 'attempt_end', 'suppression'] loop
+    foreach thing in array array['content', 'message', 'message_key', 'engine', 'shard', 'due', 'ring', 'later', 'hold', 'attempt', 'attempt_end', 'event', 'event_reader', 'suppression'] loop
         execute format('alter table ficus.%I owner to ficus_owner', thing);
         execute format('grant select on ficus.%I to ficus_app', thing);
     end loop;
     for thing in
         select c.relname from pg_inherits as i join pg_class as c on c.oid = i.inhrelid
-        where i.inhparent in ('ficus.message'::regclass, 'ficus.due'::regclass, 'ficus.attempt'::regclass, 'ficus.attempt_end'::regclass)
+        where i.inhparent in ('ficus.message'::regclass, 'ficus.due'::regclass, 'ficus.attempt'::regclass, 'ficus.attempt_end'::regclass, 'ficus.event'::regclass)
         and c.relkind = 'r'
     loop
         execute format('alter table ficus.%I owner to ficus_owner', thing);
@@ -507,7 +642,7 @@ begin
     for thing in
         select p.oid::regprocedure::text from pg_proc as p where p.pronamespace = 'ficus'::regnamespace and p.proname in (
             'keep_days', 'accept_messages', 'fence_shared', 'fence', 'take_shards', 'release_shards', 'due_tenants', 'load_due',
-            'begin_attempts', 'end_attempts', 'turn_ring', 'first_id')
+            'begin_attempts', 'end_attempts', 'turn_ring', 'first_id', 'take_reader', 'read_events', 'events_read', 'cancel_messages', 'forget_keys')
     loop
         execute format('alter function %s owner to ficus_owner', thing);
         execute format('revoke execute on function %s from public', thing);
@@ -515,4 +650,5 @@ begin
     end loop;
 end
 $$;
+alter sequence ficus.event_seq owner to ficus_owner;
 grant select on ficus.message, ficus.attempt, ficus.attempt_end, ficus.engine, ficus.shard, ficus.hold to ficus_read;

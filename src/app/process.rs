@@ -177,7 +177,7 @@ impl Process {
             instance: Instance {
                 id: StateDir::open(&config.flags.state_dir)?.instance_id()?,
                 started: std::time::Instant::now(),
-                name,
+                name: name.clone(),
                 roles: roles.iter().map(|r| r.as_str().to_owned()).collect(),
                 listen: config
                     .proxy
@@ -252,7 +252,7 @@ impl Process {
                     &stop,
                     "engine.listen",
                     config.engine.listen,
-                    engine::router(pool.clone(), legacy),
+                    engine::start(&config.engine, pool.clone(), legacy, name, &tasks, &stop)?,
                 )?;
             }
         }

@@ -6,6 +6,7 @@
 mod address;
 mod alerts;
 mod check;
+mod engine;
 mod fault;
 mod guard;
 mod jwt;
@@ -262,7 +263,7 @@ fn read_sections(reader: &Reader<'_>, table: toml::Table, needs: Needs) -> Optio
     let guarding = guard::read(root.section("guard"));
     let telemetry = planes::read_telemetry(root.section("telemetry"));
     let dashboard = planes::read_dashboard(root.section("dashboard"));
-    let engine = planes::read_engine(root.section("engine"));
+    let engine = engine::read(root.section("engine"));
     let instance = planes::read_instance(root.section("instance"));
     root.finish();
 

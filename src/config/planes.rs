@@ -9,7 +9,7 @@ use super::{address, value};
 use crate::flags::ColdStart;
 use crate::rollout::audit;
 use crate::telemetry::{AccessLog, Format};
-use crate::{control, dashboard, db, engine, flags, telemetry};
+use crate::{control, dashboard, db, flags, telemetry};
 
 const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
 const TENTH: Duration = Duration::from_millis(100);
@@ -99,12 +99,6 @@ pub fn read_dashboard(mut section: Section<'_, '_>) -> Option<dashboard::Config>
     let listen = section.text("listen", address::socket_address);
     section.finish();
     Some(dashboard::Config { listen: listen? })
-}
-
-pub fn read_engine(mut section: Section<'_, '_>) -> Option<engine::Config> {
-    let listen = section.text("listen", address::socket_address);
-    section.finish();
-    Some(engine::Config { listen: listen? })
 }
 
 pub fn read_instance(mut section: Section<'_, '_>) -> Option<Option<String>> {

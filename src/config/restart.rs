@@ -106,7 +106,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             "dashboard.listen",
             old.dashboard.listen != new.dashboard.listen,
         ),
-        ("engine.listen", old.engine.listen != new.engine.listen),
+        ("engine", old.engine != new.engine),
         ("instance.name", old.instance != new.instance),
     ];
     differs
@@ -156,7 +156,7 @@ mod tests {
             "telemetry.traces.timeout",
             "telemetry.traces.queue",
             "dashboard.listen",
-            "engine.listen",
+            "engine",
             "instance.name",
         ];
         assert_eq!(needs_restart(&valid("minimal"), &valid("full")), expected);

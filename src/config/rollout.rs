@@ -14,14 +14,14 @@ const DEADLINE: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(20);
 
 pub fn read(mut section: Section<'_, '_>, listed: Vec<Section<'_, '_>>) -> Option<Config> {
-    let sql = section.text("volume_query", statement);
+    let sql = section.text("volume_query", value::statement);
     let deadline = section.duration("volume_deadline", DEADLINE);
     section.finish();
     let mut reconcile = BTreeMap::new();
     let mut complete = true;
     for mut section in listed {
         let name = section.text("name", name);
-        let sql = section.text("query", statement);
+        let sql = section.text("query", value::statement);
         let deadline = section.duration("deadline", DEADLINE);
         if let Some(name) = name.as_ref().filter(|name| reconcile.contains_key(*name)) {
             section.fault("name", format!("{name:?} stands twice"));
@@ -53,12 +53,5 @@ fn name(text: &str) -> Result<String, String> {
         false => {
             Err("expected a name: a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'".to_owned())
         }
-    }
-}
-
-fn statement(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("expected a statement of SQL".to_owned()),
-        text => Ok(text.to_owned()),
     }
 }

@@ -88,6 +88,14 @@ pub fn share(text: &str) -> Result<u32, String> {
     })
 }
 
+/// A statement of SQL, which PostgreSQL alone can check.
+pub fn statement(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("expected a statement of SQL".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
 /// Laravel's APP_KEY.
 pub fn app_key(text: &str, cipher: Cipher) -> Result<(), String> {
     let wanted = cipher.key_bytes();

@@ -1,63 +1,116 @@
-//! The messaging engine's public face: takes campaign sends durably, lists what is scheduled.
+//! The messaging engine's public face: takes messages and campaigns durably, sends them, and tells what became of each.
 //!
-//! Its own folder, because it stays when the proxy is gone. Sending itself is still to come: what is accepted
-//! here stands in `ficus.send_request` until then.
+//! Its own folder, because it stays when the proxy is gone. How its parts work together, and what it promises, is in docs/ENGINE.md.
 //!
-//! What it will stand on is here: [`template`] fills in a campaign's texts, [`address`] checks whom they go to, [`mail`] makes
-//! the bytes of an e-mail of them, with [`attachment`]s and the links of [`tracking`]; [`idempotency`] says which two sends are
-//! one, [`retry`] what follows an attempt, [`bounce`] what a relay reports back; [`sealed`] keeps credentials. All but the
-//! attachments' fetcher are pure: no database, no network, the time passed in.
+//! In the order of a message's way: [`api`] and [`campaign`] take it, with [`quota`] and [`submit`]; the [`queue`] has it until the
+//! [`worker`] attempts it, in the turn that [`lanes`] gives; [`compose`] makes a mail of its [`letter`], and a [`provider`] hands it over;
+//! [`retry`] says what follows, and [`status`] tells [`legacy`]. What they stand on is pure: [`template`], [`address`], [`mail`],
+//! [`attachment`], [`tracking`], [`idempotency`], [`bounce`] and [`sealed`] know no database and take the time as a value.
 
 pub mod address;
+mod api;
 pub mod attachment;
 pub mod bounce;
+mod campaign;
+mod compose;
 mod group;
 pub mod html;
 pub mod idempotency;
 pub mod lanes;
+pub mod legacy;
+pub mod letter;
 pub mod mail;
 pub mod message;
 pub mod provider;
 pub mod queue;
+mod quota;
 pub mod retry;
+mod running;
 mod schedule;
 pub mod sealed;
-mod send;
+mod status;
 pub mod submit;
 pub mod template;
 pub mod tracking;
 pub mod worker;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::map_response;
+use axum::routing::{get, post};
 use sqlx::PgPool;
+use tokio::sync::Notify;
 
+use self::legacy::{Legacy, Statements};
+use self::quota::Quota;
+use self::submit::Submitter;
+use self::worker::Hints;
+use crate::laravel::envelope::Cipher;
 use crate::modern::complete;
+use crate::secret::Secret;
+
+pub use running::start;
 
 /// What `[engine]` says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub listen: SocketAddr,
+    pub email: Email,
+    /// The platform's own relay: host and port.
+    pub relay: Option<(String, u16)>,
+    pub local_name: String,
+    /// Where links in mails lead, without a slash at its end.
+    pub public_url: Option<String>,
+    pub app_key: Secret,
+    pub cipher: Cipher,
+    pub takes_quota: bool,
+    pub under_way: usize,
+    pub tenant_under_way: usize,
+    pub connections: usize,
+    pub lease: Duration,
+    pub dedup_keep: Duration,
+    pub keep_days: i32,
+    pub statements: Statements,
 }
 
-/// Where the engine writes, and whose campaigns it reads.
+/// How e-mails leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Email {
+    Smtp,
+    Sandbox,
+}
+
+/// What the routes stand on. Clones are the same.
 #[derive(Clone)]
-struct Databases {
-    ficus: PgPool,
-    legacy: PgPool,
+struct Handle {
+    pool: PgPool,
+    legacy: Legacy,
+    submitter: Submitter,
+    quota: Quota,
+    hints: Hints,
+    /// Rung when a campaign was accepted.
+    campaigns: Arc<Notify>,
+    public_url: Option<String>,
 }
 
-/// The engine's routes. `legacy` is read, and never written; `ficus` has the schema of `migrations/`.
-pub fn router(ficus: PgPool, legacy: PgPool) -> Router {
+fn router(handle: Handle) -> Router {
+    let messages = Router::new()
+        .route("/api/v1/messages", post(api::accept))
+        .layer(DefaultBodyLimit::max(api::BODY_LIMIT))
+        .layer(map_response(api::refuse_large));
     let routes = Router::new()
+        .route("/api/v1/messages/{id}", get(api::show))
         // The router knows no prefix inside a segment: `send` takes "campaign-7" apart.
         .route(
             "/campaign/send-email/{campaign}/{template}",
-            get(send::accept_campaign).head(send::refuse_head),
+            get(campaign::accept_campaign).head(campaign::refuse_head),
         )
         .route("/campaign/schedule-emails", get(schedule::list_emails))
-        .with_state(Databases { ficus, legacy });
+        .merge(messages)
+        .with_state(handle);
     complete(routes)
 }

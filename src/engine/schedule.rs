@@ -11,7 +11,7 @@ use chrono::NaiveDateTime;
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::Databases;
+use super::Handle;
 use crate::modern::accept::wants_page;
 use crate::modern::failed;
 use crate::modern::json::{LegacyJson, List, carbon};
@@ -32,20 +32,20 @@ struct ScheduledEmail {
 }
 
 pub async fn list_emails(
-    State(databases): State<Databases>,
+    State(engine): State<Handle>,
     Tenant(tenant): Tenant,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let scheduled: Vec<ScheduledEmail> =
         sqlx::query_as("select id, campaign_id, template_builder_id, status, scheduled_at, created_at from schedule_emails where owner_id = $1 order by id")
             .bind(tenant.0)
-            .fetch_all(&databases.legacy)
+            .fetch_all(engine.legacy.pool())
             .await
             .map_err(failed("read the schedule"))?;
     if !wants_page(&headers) {
         return Ok(LegacyJson(StatusCode::OK, List::from(scheduled)).into_response());
     }
-    let account = account_name(&databases.legacy, tenant).await?;
+    let account = account_name(engine.legacy.pool(), tenant).await?;
     Ok(frame(
         tenant,
         account.as_deref(),

@@ -69,7 +69,11 @@ impl Statement<NewMessage, Accepted> for Accept {
     }
 }
 
-async fn accept(pool: &PgPool, messages: Vec<NewMessage>) -> Result<Vec<Accepted>, sqlx::Error> {
+/// In the caller's transaction, or in one of its own.
+pub(super) async fn accept(
+    db: impl sqlx::PgExecutor<'_>,
+    messages: Vec<NewMessage>,
+) -> Result<Vec<Accepted>, sqlx::Error> {
     let count = messages.len();
     let mut columns = Columns::with_capacity(count);
     messages
@@ -88,7 +92,7 @@ async fn accept(pool: &PgPool, messages: Vec<NewMessage>) -> Result<Vec<Accepted
     .bind(columns.bodies)
     .bind(columns.contents)
     .bind(columns.due)
-    .fetch_all(pool)
+    .fetch_all(db)
     .await?;
     if rows.len() != count {
         let fault = format!(

@@ -2,6 +2,7 @@
 //!
 //! Its own folder, because what speaks to a provider knows nothing of queues or the database.
 
+pub mod email;
 pub mod sandbox;
 pub mod smtp;
 
@@ -11,8 +12,27 @@ use std::pin::Pin;
 use super::queue::Due;
 use super::retry::Class;
 
-/// Has to be done before the message's first byte leaves. An error: it must not leave.
-pub type Intent = Pin<Box<dyn Future<Output = Result<(), smtp::Withheld>> + Send>>;
+/// Has to be recorded before the message's first byte leaves.
+pub struct Intent(Record);
+
+type Record = Box<dyn FnOnce(String) -> Recorded + Send>;
+type Recorded = Pin<Box<dyn Future<Output = Result<(), smtp::Withheld>> + Send>>;
+
+impl Intent {
+    /// `record` is called with what the message goes through, by name.
+    pub fn new<F, Fut>(record: F) -> Self
+    where
+        F: FnOnce(String) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), smtp::Withheld>> + Send + 'static,
+    {
+        Self(Box::new(move |connection| Box::pin(record(connection))))
+    }
+
+    /// Durable once it is done. An error: the message must not leave.
+    pub fn record(self, connection: String) -> Recorded {
+        (self.0)(connection)
+    }
+}
 
 /// What came of handing a message over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,20 +46,21 @@ pub struct Outcome {
 
 /// Hands messages over, many at a time, each by its own future.
 pub trait Provider: Send + Sync + 'static {
-    /// By which attempts name it.
-    fn name(&self) -> &str;
-
-    /// Hands one over. `intent` is awaited before a byte of it leaves, and never for a message that cannot leave.
+    /// Hands one over. `intent` is recorded before a byte of it leaves, and never for a message that cannot leave.
     fn send(&self, due: &Due, intent: Intent) -> impl Future<Output = Outcome> + Send;
 }
 
 impl Outcome {
-    /// Surely nothing left.
-    pub fn not_sent(code: &str) -> Self {
+    pub fn of(class: Class, code: &str) -> Self {
         Self {
-            class: Class::NotSent,
+            class,
             code: code.to_owned(),
             reference: None,
         }
+    }
+
+    /// Surely nothing left.
+    pub fn not_sent(code: &str) -> Self {
+        Self::of(Class::NotSent, code)
     }
 }

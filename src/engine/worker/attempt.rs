@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::group::{Group, Statement};
 use super::super::message::End;
 use super::super::provider::smtp::Withheld;
-use super::super::provider::{Outcome, Provider};
+use super::super::provider::{Intent, Outcome, Provider};
 use super::super::queue::{Begin, Due, Ended, Queue};
 use super::super::retry::{self, Class, State, Step};
 use super::super::submit::StoreFault;
@@ -110,34 +110,44 @@ impl<P: Provider> Attempts<P> {
         }
         let number = due.begun.saturating_add(1);
         let state = Arc::new(AtomicU8::new(NOT_ASKED));
-        let begin = Begin {
-            id: due.id,
-            number,
-            tenant: due.tenant,
-            campaign: due.campaign,
-            epoch,
-            connection: self.provider.name().to_owned(),
-        };
-        let intent = {
-            let (begins, state) = (self.begins.clone(), Arc::clone(&state));
-            Box::pin(async move {
-                let granted = begins.call(vec![begin]).await;
-                let (seen, answer) = match granted.as_deref() {
-                    Ok([true]) => (GRANTED, Ok(())),
-                    Ok(_) => (REFUSED, Err(Withheld)),
-                    Err(_) => (UNKNOWN, Err(Withheld)),
-                };
-                state.store(seen, Ordering::Relaxed);
-                answer
-            })
-        };
+        let intent = self.intent(&due, number, epoch, Arc::clone(&state));
         let outcome = self.provider.send(&due, intent).await;
         match state.load(Ordering::Relaxed) {
             REFUSED => After::Refused,
-            // Nothing was written down, or nobody knows: then it is found in doubt, which is the safe side.
-            NOT_ASKED | UNKNOWN if outcome.class != Class::Permanent => After::NotBegun,
+            // Nobody knows whether it was written down: then it is found in doubt, which is the safe side.
+            UNKNOWN => After::NotBegun,
+            // Nothing left and nothing was written down: the message is as it was, and its tenant waits.
+            NOT_ASKED if outcome.class == Class::NotSent => After::NotBegun,
+            NOT_ASKED if outcome.class == Class::Account => {
+                tracing::error!(tenant = %due.tenant, code = outcome.code, "a tenant's mail server cannot be used; its messages wait");
+                After::Blocked(Utc::now() + ACCOUNT_WAIT)
+            }
             _ => self.conclude(&due, number, epoch, outcome).await,
         }
+    }
+
+    /// Writes the attempt down once it is known through what the message goes, and says in `state` how that went.
+    fn intent(&self, due: &Due, number: i16, epoch: i64, state: Arc<AtomicU8>) -> Intent {
+        let (id, tenant, campaign) = (due.id, due.tenant, due.campaign);
+        let begins = self.begins.clone();
+        Intent::new(move |connection| async move {
+            let begin = Begin {
+                id,
+                number,
+                tenant,
+                campaign,
+                epoch,
+                connection,
+            };
+            let granted = begins.call(vec![begin]).await;
+            let (seen, answer) = match granted.as_deref() {
+                Ok([true]) => (GRANTED, Ok(())),
+                Ok(_) => (REFUSED, Err(Withheld)),
+                Err(_) => (UNKNOWN, Err(Withheld)),
+            };
+            state.store(seen, Ordering::Relaxed);
+            answer
+        })
     }
 
     async fn conclude(&self, due: &Due, number: i16, epoch: i64, outcome: Outcome) -> After {

@@ -330,17 +330,29 @@ fn until(at: DateTime<Utc>) -> Instant {
     Instant::now() + (at - Utc::now()).to_std().unwrap_or_default()
 }
 
-/// Keeps the tables of the queue small, until `stop`: turns the ring of what is due, makes the days ahead and drops the old ones.
-pub async fn keep_house(pool: sqlx::PgPool, keep_days: i32, stop: CancellationToken) {
+/// What is kept, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct House {
+    /// Days of history.
+    pub keep_days: i32,
+    /// How long a message's key is known.
+    pub dedup_keep: Duration,
+}
+
+/// Keeps the tables of the queue small, until `stop`: turns the ring of what is due, makes the days ahead and drops the old ones, and
+/// forgets old keys.
+pub async fn keep_house(pool: sqlx::PgPool, house: House, stop: CancellationToken) {
     const TURN: Duration = Duration::from_secs(30);
+    /// Days are made every hour: a week ahead, so that an engine that comes back finds today's.
     const DAYS: u32 = 120;
     let mut turns: u32 = 0;
     loop {
         if turns.is_multiple_of(DAYS) {
-            let made = sqlx::query("select ficus.keep_days(7, $1)").bind(keep_days);
+            let made = sqlx::query("select ficus.keep_days(7, $1)").bind(house.keep_days);
             if let Err(error) = made.execute(&pool).await {
                 tracing::warn!(%error, "could not make the days of the message history");
             }
+            forget_keys(&pool, house.dedup_keep, &stop).await;
         }
         turns = turns.wrapping_add(1);
         tokio::select! {
@@ -350,6 +362,25 @@ pub async fn keep_house(pool: sqlx::PgPool, keep_days: i32, stop: CancellationTo
         let turned = sqlx::query("select ficus.turn_ring()").execute(&pool).await;
         if let Err(error) = turned {
             tracing::warn!(%error, "could not turn the ring of what is due");
+        }
+    }
+}
+
+async fn forget_keys(pool: &sqlx::PgPool, keep: Duration, stop: &CancellationToken) {
+    const BATCH: i32 = 10_000;
+    while !stop.is_cancelled() {
+        let forgotten: Result<i64, _> = sqlx::query_scalar("select ficus.forget_keys($1, $2)")
+            .bind(keep)
+            .bind(BATCH)
+            .fetch_one(pool)
+            .await;
+        match forgotten {
+            Ok(count) if count >= i64::from(BATCH) => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "could not forget old keys");
+                return;
+            }
         }
     }
 }

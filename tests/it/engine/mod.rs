@@ -2,37 +2,23 @@
 //!
 //! Its own folder, because what is acknowledged here must be in the database.
 
+mod bed;
+mod campaigns;
+mod messages;
 mod smtp;
 
 use reqwest::Method;
 use sqlx::types::Uuid;
 
-use crate::support::Database;
-use crate::support::modern::{Service, detail_of_problem, legacy_database};
+use self::bed::Engine;
+use crate::support::modern::detail_of_problem;
 
 const JSON: &str = "application/json";
 
-struct Engine {
-    service: Service,
-    ficus: Database,
-    // Kept, since the service reads it.
-    _legacy: Database,
-}
-
 impl Engine {
-    async fn start() -> Self {
-        let (ficus, legacy) = (Database::new().await, legacy_database().await);
-        let router = ficus::engine::router(ficus.pool().clone(), legacy.pool().clone());
-        Self {
-            service: Service::start(router).await,
-            ficus,
-            _legacy: legacy,
-        }
-    }
-
     async fn accepted(&self) -> Vec<(Uuid, i64, i64, i64)> {
-        sqlx::query_as("select id, tenant_id, campaign_id, template_id from ficus.send_request order by accepted_at")
-            .fetch_all(self.ficus.pool())
+        sqlx::query_as("select id, tenant_id, campaign_id, template_id from ficus.campaign_run order by requested_at")
+            .fetch_all(self.tables.pool())
             .await
             .unwrap()
     }
@@ -100,7 +86,7 @@ async fn a_send_that_names_no_tenant_gets_401_and_is_not_stored() {
 #[tokio::test]
 async fn a_send_that_cannot_be_stored_is_not_acknowledged() {
     let engine = Engine::start().await;
-    engine.ficus.pool().close().await;
+    engine.tables.pool().close().await;
     let response = engine
         .service
         .get(2, "/campaign/send-email/campaign-21/template-21", JSON)

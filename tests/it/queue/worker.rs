@@ -45,12 +45,8 @@ impl Ledger {
 }
 
 impl Provider for Ledger {
-    fn name(&self) -> &'static str {
-        "ledger"
-    }
-
     async fn send(&self, due: &Due, intent: Intent) -> Outcome {
-        if intent.await.is_err() {
+        if intent.record("ledger".to_owned()).await.is_err() {
             return Outcome::not_sent("withheld");
         }
         if self.silent == Some(due.tenant) {

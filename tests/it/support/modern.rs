@@ -57,13 +57,23 @@ impl Service {
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, String)]) -> Response {
+        self.send_body(method, path, headers, String::new()).await
+    }
+
+    pub async fn send_body(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, String)],
+        body: String,
+    ) -> Response {
         let mut request = self
             .client
             .request(method, format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        request.send().await.expect("an answer")
+        request.body(body).send().await.expect("an answer")
     }
 }
 

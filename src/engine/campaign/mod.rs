@@ -1,0 +1,9 @@
+//! Campaigns: a send that is asked for, and its recipients made messages one after the other.
+//!
+//! Its own folder, because a campaign is what legacy calls one: tables of its own, expanded in the background, and told of at its end.
+
+mod expand;
+mod send;
+
+pub use expand::Expander;
+pub use send::{accept_campaign, refuse_head};

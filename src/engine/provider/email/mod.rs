@@ -1,0 +1,43 @@
+//! E-mail through each tenant's own server: the mail is made, the server found, and what it answers told in the engine's words.
+//!
+//! Its own folder, because here the parts meet that know nothing of each other: letters, legacy's settings and SMTP.
+
+mod outcome;
+mod servers;
+
+use super::{Intent, Outcome, Provider};
+use crate::engine::compose::Composer;
+use crate::engine::queue::Due;
+use crate::engine::retry::Class;
+
+pub use servers::{Servers, Settings};
+
+pub struct Email {
+    composer: Composer,
+    servers: Servers,
+}
+
+impl Email {
+    pub fn new(composer: Composer, servers: Servers) -> Self {
+        Self { composer, servers }
+    }
+}
+
+impl Provider for Email {
+    async fn send(&self, due: &Due, intent: Intent) -> Outcome {
+        let composed = match self.composer.compose(due).await {
+            Ok(composed) => composed,
+            Err(unsent) => return Outcome::of(unsent.class, unsent.code),
+        };
+        let server = match self
+            .servers
+            .find(due.tenant, composed.server.as_ref())
+            .await
+        {
+            Ok(server) => server,
+            Err(missing) => return Outcome::of(Class::from(missing), missing.code()),
+        };
+        let intent = intent.record(server.name.clone());
+        outcome::told(server.pool.send(composed.message, intent).await)
+    }
+}

@@ -1,0 +1,126 @@
+//! Starts the engine: its tasks, bound to each other, and the routes that hand work to them.
+//!
+//! Its own file, because this is the one place that knows all parts; each of them knows only what it is given.
+
+use std::sync::Arc;
+
+use axum::Router;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::campaign::Expander;
+use super::compose::Composer;
+use super::legacy::Legacy;
+use super::provider::Provider;
+use super::provider::email::{self, Servers, Settings};
+use super::provider::sandbox::Sandbox;
+use super::queue::PostgresQueue;
+use super::quota::Quota;
+use super::status::Teller;
+use super::submit::Submitter;
+use super::worker::{self, Hints, House, Options, Worker, keep_house};
+use super::{Config, Email, Handle, router};
+use crate::laravel::envelope::{AppKey, Opener};
+
+/// The engine's routes, and its tasks in `tasks`: they end at `stop`, after what is under way has ended. `ficus` has the schema of
+/// `migrations/`; `legacy` is read and written by the configured statements alone. `name` is for people.
+///
+/// # Errors
+///
+/// If the key for legacy's passwords is none.
+pub fn start(
+    config: &Config,
+    ficus: PgPool,
+    legacy: PgPool,
+    name: String,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<Router> {
+    let legacy = Legacy::new(legacy, config.statements.clone());
+    let quota = match config.takes_quota {
+        true => Quota::start(legacy.clone(), tasks, stop.clone()),
+        false => Quota::off(),
+    };
+    let hints = match config.email {
+        Email::Sandbox => work(config, &ficus, name, Sandbox::default(), tasks, stop),
+        Email::Smtp => {
+            let composer = Composer::new(ficus.clone(), config.public_url.clone());
+            let servers = Servers::new(legacy.clone(), settings(config)?);
+            let provider = email::Email::new(composer, servers);
+            work(config, &ficus, name, provider, tasks, stop)
+        }
+    };
+    let (engine, campaigns) = (Uuid::now_v7(), Arc::new(Notify::new()));
+    let expander = Expander {
+        pool: ficus.clone(),
+        legacy: legacy.clone(),
+        quota: quota.clone(),
+        hints: hints.clone(),
+        bell: Arc::clone(&campaigns),
+        engine,
+    };
+    tasks.spawn(expander.run(stop.clone()));
+    let teller = Teller {
+        pool: ficus.clone(),
+        legacy: legacy.clone(),
+        quota: quota.clone(),
+        engine,
+    };
+    tasks.spawn(teller.run(stop.clone()));
+    let house = House {
+        keep_days: config.keep_days,
+        dedup_keep: config.dedup_keep,
+    };
+    tasks.spawn(keep_house(ficus.clone(), house, stop.clone()));
+    Ok(router(Handle {
+        submitter: Submitter::start(ficus.clone(), tasks, stop.clone()),
+        pool: ficus,
+        legacy,
+        quota,
+        hints,
+        campaigns,
+        public_url: config.public_url.clone(),
+    }))
+}
+
+fn work<P: Provider>(
+    config: &Config,
+    pool: &PgPool,
+    name: String,
+    provider: P,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Hints {
+    let queue = PostgresQueue::new(pool.clone(), name, config.lease);
+    let options = Options {
+        lease: config.lease,
+        lanes: super::lanes::Bounds {
+            tenant_under_way: config.tenant_under_way,
+            under_way: config.under_way,
+            ..worker::Options::default().lanes
+        },
+        ..Options::default()
+    };
+    let (worker, hints) = Worker::new(Arc::new(queue), Arc::new(provider), options);
+    tasks.spawn(worker.run(stop.clone()));
+    hints
+}
+
+fn settings(config: &Config) -> anyhow::Result<Settings> {
+    let opener = match config.app_key.is_empty() {
+        true => None,
+        false => {
+            let key = AppKey::parse(&config.app_key, config.cipher).map_err(anyhow::Error::msg)?;
+            Some(Opener::new(&key).map_err(anyhow::Error::msg)?)
+        }
+    };
+    Ok(Settings {
+        relay: config.relay.clone(),
+        local_name: config.local_name.clone(),
+        connections: config.connections,
+        opener,
+    })
+}

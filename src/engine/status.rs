@@ -1,0 +1,305 @@
+//! Tells legacy what became of messages, so that its pages show the truth: events are read in the order of their commits, written to
+//! legacy's tables, and only then counted as read.
+//!
+//! Its own file, because a crash between the two tells the same again: every statement may be repeated, except for messages of no
+//! campaign, of which legacy has no row of its own. Those are told after the events count as read: at a crash they are told never,
+//! and never twice.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::legacy::{Finished, Legacy, Queued};
+use super::letter::Letter;
+use super::message::MessageId;
+use super::quota::Quota;
+use crate::ids::TenantId;
+
+const READER: &str = "legacy";
+/// Events of one step.
+const BATCH: i32 = 5_000;
+const LEASE: Duration = Duration::from_secs(30);
+/// Between two looks when there was nothing.
+const POLL: Duration = Duration::from_millis(200);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// One in each engine; the lease says which of them reads.
+pub struct Teller {
+    pub pool: PgPool,
+    pub legacy: Legacy,
+    pub quota: Quota,
+    pub engine: Uuid,
+}
+
+#[derive(Debug, FromRow)]
+struct Event {
+    xid: String,
+    seq: i64,
+    id: Uuid,
+    tenant_id: i64,
+    state: String,
+    at: DateTime<Utc>,
+    campaign_id: Option<i64>,
+    recipient: String,
+    content_id: Option<Uuid>,
+}
+
+/// What a batch of events says.
+#[derive(Default)]
+struct Told {
+    queued: Vec<Queued>,
+    sent: Vec<(MessageId, DateTime<Utc>)>,
+    failed: Vec<(MessageId, DateTime<Utc>)>,
+    /// Of no campaign: how many were sent and how many failed, by tenant.
+    alone: BTreeMap<TenantId, (Vec<DateTime<Utc>>, u32)>,
+    /// Of campaigns, by content: accepted, sent, failed.
+    counts: HashMap<Uuid, [i32; 3]>,
+}
+
+impl Teller {
+    /// Until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut pause = FIRST_PAUSE;
+        while !stop.is_cancelled() {
+            let wait = match self.step().await {
+                Ok(true) => {
+                    pause = FIRST_PAUSE;
+                    continue;
+                }
+                Ok(false) => {
+                    pause = FIRST_PAUSE;
+                    POLL
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "could not tell legacy what became of messages; trying again");
+                    let wait = pause;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    wait
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// One batch. False: there is nothing more for now, or another engine reads.
+    async fn step(&self) -> Result<bool, sqlx::Error> {
+        let reads: Option<bool> = sqlx::query_scalar("select ficus.take_reader($1, $2, $3)")
+            .bind(READER)
+            .bind(self.engine)
+            .bind(LEASE)
+            .fetch_optional(&self.pool)
+            .await?
+            .flatten();
+        if reads != Some(true) {
+            return Ok(false);
+        }
+        // Before the events: what is read then is all that there was until here.
+        let horizon: String =
+            sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text")
+                .fetch_one(&self.pool)
+                .await?;
+        let events: Vec<Event> = sqlx::query_as(
+            "select xid, seq, id, tenant_id, state, at, campaign_id, recipient, content_id from ficus.read_events($1, $2)",
+        )
+        .bind(READER)
+        .bind(BATCH)
+        .fetch_all(&self.pool)
+        .await?;
+        let Some(last) = events.last() else {
+            self.finish(&horizon).await?;
+            return Ok(false);
+        };
+        let (xid, seq) = (last.xid.clone(), last.seq);
+        let is_all = events.len() < BATCH as usize;
+        let links = self.links(&events).await?;
+        let told = sort(events, &links);
+        self.tell(&told).await?;
+        if self.count(&xid, seq, &told.counts).await? {
+            self.tell_alone(told.alone).await?;
+        }
+        if is_all {
+            self.finish(&horizon).await?;
+        }
+        Ok(!is_all)
+    }
+
+    /// Where a click leads, of each letter that campaigns' new messages share.
+    async fn links(&self, events: &[Event]) -> Result<HashMap<Uuid, String>, sqlx::Error> {
+        let new = events.iter().filter(|it| it.state == "queued");
+        let mut contents: Vec<Uuid> = new.filter_map(|it| it.content_id).collect();
+        contents.sort_unstable();
+        contents.dedup();
+        if contents.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let bodies: Vec<(Uuid, String)> =
+            sqlx::query_as("select id, body from ficus.content where id = any ($1)")
+                .bind(contents)
+                .fetch_all(&self.pool)
+                .await?;
+        let link = |body: &str| serde_json::from_str::<Letter>(body).ok()?.link;
+        let links = bodies.into_iter();
+        Ok(links
+            .filter_map(|(id, body)| Some((id, link(&body)?)))
+            .collect())
+    }
+
+    /// In the order in which a message passes through these states.
+    async fn tell(&self, told: &Told) -> Result<(), sqlx::Error> {
+        if !told.queued.is_empty() {
+            self.legacy.queued(&told.queued).await?;
+        }
+        if !told.sent.is_empty() {
+            self.legacy.sent(&told.sent).await?;
+        }
+        if !told.failed.is_empty() {
+            self.legacy.failed(&told.failed).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_alone(
+        &self,
+        alone: BTreeMap<TenantId, (Vec<DateTime<Utc>>, u32)>,
+    ) -> Result<(), sqlx::Error> {
+        for (tenant, (sent, failed)) in alone {
+            if !sent.is_empty() {
+                self.legacy.sent_alone(tenant, &sent).await?;
+            }
+            self.quota.give(tenant, failed).await;
+        }
+        Ok(())
+    }
+
+    /// These events are dealt with. False: another engine was faster.
+    async fn count(
+        &self,
+        xid: &str,
+        seq: i64,
+        counts: &HashMap<Uuid, [i32; 3]>,
+    ) -> Result<bool, sqlx::Error> {
+        let column = |place: usize| counts.values().map(|it| it[place]).collect::<Vec<i32>>();
+        let contents: Vec<Uuid> = counts.keys().copied().collect();
+        sqlx::query_scalar("select ficus.count_runs($1, $2, $3, $4, $5, $6, $7, $8)")
+            .bind(READER)
+            .bind(self.engine)
+            .bind(xid)
+            .bind(seq)
+            .bind(contents)
+            .bind(column(0))
+            .bind(column(1))
+            .bind(column(2))
+            .fetch_one(&self.pool)
+            .await
+    }
+
+    /// Tells of campaigns whose messages have all ended.
+    async fn finish(&self, horizon: &str) -> Result<(), sqlx::Error> {
+        type Row = (Uuid, i64, i64, i32, i32, i32, DateTime<Utc>);
+        let finished: Vec<Row> = sqlx::query_as(
+            "select id, tenant_id, campaign_id, sent, failed, skipped, finished_at from ficus.finish_runs($1)",
+        )
+        .bind(horizon)
+        .fetch_all(&self.pool)
+        .await?;
+        for (id, tenant, campaign, sent, failed, skipped, at) in finished {
+            let finished = Finished {
+                tenant: TenantId(tenant),
+                campaign,
+                sent,
+                failed,
+                skipped,
+                at,
+            };
+            self.legacy.finished(&finished).await?;
+            sqlx::query("select ficus.close_run($1)")
+                .bind(id)
+                .execute(&self.pool)
+                .await?;
+            tracing::info!(run = %id, tenant, campaign, sent, failed, skipped, "a campaign was sent");
+        }
+        Ok(())
+    }
+}
+
+fn sort(events: Vec<Event>, links: &HashMap<Uuid, String>) -> Told {
+    let mut told = Told::default();
+    for event in events {
+        let id = MessageId(event.id);
+        let tenant = TenantId(event.tenant_id);
+        let place = match event.state.as_str() {
+            "queued" => 0,
+            "accepted" => 1,
+            "failed" | "dead" | "unknown" | "cancelled" => 2,
+            // Tried again, or to be settled: legacy's row says "sending" until it is known.
+            _ => continue,
+        };
+        if let Some(content) = event.content_id {
+            told.counts.entry(content).or_default()[place] += 1;
+        }
+        match (place, event.campaign_id) {
+            (0, Some(campaign)) => told.queued.push(Queued {
+                id,
+                tenant,
+                campaign,
+                email: event.recipient,
+                link: event.content_id.and_then(|it| links.get(&it).cloned()),
+                at: event.at,
+            }),
+            (1, Some(_)) => told.sent.push((id, event.at)),
+            (2, Some(_)) => told.failed.push((id, event.at)),
+            (1, None) => told.alone.entry(tenant).or_default().0.push(event.at),
+            (2, None) => told.alone.entry(tenant).or_default().1 += 1,
+            _ => {}
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_tried_again_is_not_told_and_every_end_is_told_once() {
+        let content = Uuid::now_v7();
+        let event = |state: &str, campaign_id| Event {
+            xid: "1".to_owned(),
+            seq: 1,
+            id: Uuid::now_v7(),
+            tenant_id: 7,
+            state: state.to_owned(),
+            at: Utc::now(),
+            campaign_id,
+            recipient: "ann@example.com".to_owned(),
+            content_id: Some(content),
+        };
+        let states = [
+            "queued",
+            "deferred",
+            "uncertain",
+            "accepted",
+            "failed",
+            "dead",
+            "unknown",
+            "cancelled",
+        ];
+        let told = sort(states.map(|it| event(it, Some(3))).into(), &HashMap::new());
+        assert_eq!(
+            (told.queued.len(), told.sent.len(), told.failed.len()),
+            (1, 1, 4)
+        );
+        assert_eq!(told.counts[&content], [1, 1, 4]);
+        let alone = sort(states.map(|it| event(it, None)).into(), &HashMap::new()).alone;
+        let (sent, failed) = &alone[&TenantId(7)];
+        assert_eq!((sent.len(), *failed), (1, 4));
+    }
+}
