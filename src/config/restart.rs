@@ -107,6 +107,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.dashboard.listen != new.dashboard.listen,
         ),
         ("engine.listen", old.engine.listen != new.engine.listen),
+        ("engine.dkim", old.engine.dkim != new.engine.dkim),
         ("instance.name", old.instance != new.instance),
     ];
     differs
@@ -157,6 +158,7 @@ mod tests {
             "telemetry.traces.queue",
             "dashboard.listen",
             "engine.listen",
+            "engine.dkim",
             "instance.name",
         ];
         assert_eq!(needs_restart(&valid("minimal"), &valid("full")), expected);

@@ -28,6 +28,7 @@ pub mod template;
 pub mod tracking;
 pub mod worker;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use axum::Router;
@@ -40,6 +41,8 @@ use crate::modern::complete;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// Who signs mails, by domain.
+    pub dkim: BTreeMap<String, mail::dkim::Source>,
 }
 
 /// Where the engine writes, and whose campaigns it reads.
