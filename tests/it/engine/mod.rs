@@ -2,6 +2,7 @@
 //!
 //! Its own folder, because what is acknowledged here must be in the database.
 
+mod dkim;
 mod smtp;
 
 use reqwest::Method;
