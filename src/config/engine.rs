@@ -38,6 +38,7 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
     let mut legacy = section.section("legacy");
     let statements = Statements::read(|name| legacy.text(name, value::statement));
     legacy.finish();
+    let dkim = super::dkim::read(&mut section);
     section.finish();
     Some(Config {
         listen: listen?,
@@ -55,6 +56,7 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         dedup_keep: dedup_keep?,
         keep_days: i32::try_from(keep_days?).ok()?,
         statements: statements?,
+        dkim: dkim?,
     })
 }
 

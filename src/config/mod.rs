@@ -6,6 +6,7 @@
 mod address;
 mod alerts;
 mod check;
+mod dkim;
 mod engine;
 mod fault;
 mod guard;

@@ -199,16 +199,24 @@ impl<'r, 'e> Section<'r, 'e> {
         key: &'static str,
         defaults: (&'static str, &'r Table),
     ) -> Vec<(String, Self)> {
+        let expected =
+            "is no valid name: expected a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'";
+        self.entries(key, Some(defaults), (value::is_name, expected))
+    }
+
+    /// As `named`, with another rule for names and the fault of breaking it.
+    pub fn entries(
+        &mut self,
+        key: &'static str,
+        defaults: Option<(&'static str, &'r Table)>,
+        (is_name, expected): (fn(&str) -> bool, &str),
+    ) -> Vec<(String, Self)> {
         let mut entries = Vec::new();
         for (name, value) in self.table(key) {
             let place = format!("{}.{name}", self.place(key));
             match value {
-                _ if !value::is_name(&name) => {
-                    self.reader.add(Fault::new(place, "is no valid name: expected a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'"));
-                }
-                Value::Table(own) => {
-                    entries.push((name, self.entry(key, place, own, Some(defaults))))
-                }
+                _ if !is_name(&name) => self.reader.add(Fault::new(place, expected)),
+                Value::Table(own) => entries.push((name, self.entry(key, place, own, defaults))),
                 other => self.reader.add(Fault::new(
                     place,
                     format!("expected a section{}", got(&other)),

@@ -138,7 +138,8 @@ fn defaults_with_examples() -> String {
 fn keys_of(section: &str, table: &toml::Table, keys: &mut BTreeSet<String>) {
     for (key, value) in table {
         let part = ["tls", "health", "outlier", "breaker", "guard"].contains(&key.as_str());
-        let entry = matches!(section, "upstream" | "capability") && value.is_table() && !part;
+        let named = ["upstream", "capability", "engine.dkim"].contains(&section);
+        let entry = named && value.is_table() && !part;
         let inner = match section {
             "" | "defaults" => key.clone(),
             _ if entry => section.to_owned(),

@@ -174,7 +174,7 @@ fn check_local(local: &str) -> Result<(), Fault> {
 }
 
 /// A domain's A-labels (UTS #46, not transitional), with the rules for host names.
-fn ascii_domain(domain: &str) -> Result<String, Fault> {
+pub fn ascii_domain(domain: &str) -> Result<String, Fault> {
     if domain.is_empty() {
         return Err(Fault::NoDomain);
     }

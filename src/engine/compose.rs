@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::address::{Address, Mailbox};
 use super::attachment::{Fetcher, Source, Wanted};
 use super::letter::{Body, Letter, NamedServer, StoredFile};
+use super::mail::dkim::Signers;
 use super::mail::header::Subject;
 use super::mail::{File, Mail, plain};
 use super::provider::smtp;
@@ -29,6 +30,7 @@ pub struct Composer {
     letters: Cache<Uuid, Arc<Compiled>>,
     fetcher: Fetcher,
     public_url: Option<String>,
+    signers: Signers,
 }
 
 /// A mail, and the server that it asks for.
@@ -55,7 +57,7 @@ struct Compiled {
 }
 
 impl Composer {
-    pub fn new(pool: PgPool, public_url: Option<String>) -> Self {
+    pub fn new(pool: PgPool, public_url: Option<String>, signers: Signers) -> Self {
         let letters = Cache::builder()
             .max_capacity(CACHED)
             .weigher(|_, it: &Arc<Compiled>| it.weight())
@@ -66,6 +68,7 @@ impl Composer {
             letters,
             fetcher: Fetcher::default(),
             public_url,
+            signers,
         }
     }
 
@@ -118,6 +121,7 @@ impl Composer {
             campaign: due.campaign,
             unsubscribe: None,
             files,
+            signers: &self.signers,
         };
         mail.build().map_err(|_| Unsent::permanent("bad-mail"))
     }

@@ -34,6 +34,7 @@ pub mod template;
 pub mod tracking;
 pub mod worker;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +76,8 @@ pub struct Config {
     pub dedup_keep: Duration,
     pub keep_days: i32,
     pub statements: Statements,
+    /// Who signs mails, by domain.
+    pub dkim: BTreeMap<String, mail::dkim::Source>,
 }
 
 /// How e-mails leave.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::campaign::Expander;
 use super::compose::Composer;
 use super::legacy::Legacy;
+use super::mail::dkim::Signers;
 use super::provider::Provider;
 use super::provider::email::{self, Servers, Settings};
 use super::provider::sandbox::Sandbox;
@@ -47,7 +48,11 @@ pub fn start(
     let hints = match config.email {
         Email::Sandbox => work(config, &ficus, name, Sandbox::default(), tasks, stop),
         Email::Smtp => {
-            let composer = Composer::new(ficus.clone(), config.public_url.clone());
+            let composer = Composer::new(
+                ficus.clone(),
+                config.public_url.clone(),
+                Signers::new(&config.dkim)?,
+            );
             let servers = Servers::new(legacy.clone(), settings(config)?);
             let provider = email::Email::new(composer, servers);
             work(config, &ficus, name, provider, tasks, stop)

@@ -83,9 +83,14 @@ impl Teller {
                 }
             };
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {}
                 () = tokio::time::sleep(wait) => {}
             }
+        }
+        // Another engine need not wait for the lease to end. Should it fail, it does.
+        let left = sqlx::query("select ficus.leave_runs($1)").bind(self.engine);
+        if let Err(error) = left.execute(&self.pool).await {
+            tracing::warn!(%error, "could not leave the events to others");
         }
     }
 

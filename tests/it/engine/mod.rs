@@ -4,6 +4,7 @@
 
 mod bed;
 mod campaigns;
+mod dkim;
 mod messages;
 mod smtp;
 
