@@ -10,6 +10,7 @@ mod http;
 mod matrix;
 mod messaging;
 mod migration;
+mod parity;
 mod sessions;
 mod tokens;
 mod visitor;
@@ -110,11 +111,17 @@ impl Site {
             app_key = "{}"
             database_url = "{legacy_database}"
             cache_ttl = "{CACHE_TTL}"
+            [engine]
+            public_url = "http://{}"
+            app_key = "{}"
             [database]
             legacy_url = "{legacy_database}"
             {more}
             "#,
-            legacy.url, legacy.app_key
+            legacy.url,
+            legacy.app_key,
+            visitor::SITE,
+            legacy.app_key
         );
         let first = Setup::new(database_url, &config)
             .name("first")

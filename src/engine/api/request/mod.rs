@@ -2,10 +2,12 @@
 //!
 //! Its own file, and pure: the shape is legacy's (a message for the queue `email.send`), and every fault is one message's alone.
 
+mod shape;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -16,91 +18,13 @@ use crate::engine::mail::header::Subject;
 use crate::engine::message::{Channel, MessageId, NewMessage};
 use crate::engine::template::BODY_LIMIT;
 use crate::ids::TenantId;
+use shape::{Attachment, Content, Kind, ProviderConfig, Request};
 
 /// Nothing is accepted that is due later.
 const MOST_AHEAD: TimeDelta = TimeDelta::days(366);
 const MOST_FILES: usize = crate::engine::mail::ATTACHMENT_LIMIT;
 /// Bytes of a message as it is stored.
 const STORED_LIMIT: usize = 8 * 1024 * 1024;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    message_id: Option<Uuid>,
-    tenant_id: Option<i64>,
-    campaign_id: Option<i64>,
-    r#type: Kind,
-    recipient: Recipient,
-    content: Content,
-    provider_config: Option<ProviderConfig>,
-    #[allow(dead_code, reason = "part of the shape")]
-    tracking: Option<Tracking>,
-    #[serde(default)]
-    variables: BTreeMap<String, String>,
-    idempotency_key: Option<String>,
-    /// What the same recipient of the same campaign may get beside this.
-    step: Option<String>,
-    send_at: Option<DateTime<Utc>>,
-    /// Taken, and not asked: the time of a message is ours.
-    #[allow(dead_code, reason = "part of the shape")]
-    created_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Email,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Recipient {
-    email: String,
-    name: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Content {
-    subject: String,
-    body_html: Option<String>,
-    body_text: Option<String>,
-    from_email: String,
-    from_name: Option<String>,
-    reply_to: Option<String>,
-    #[serde(default)]
-    attachments: Vec<Attachment>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Attachment {
-    filename: String,
-    content_type: Option<String>,
-    url: Option<String>,
-    base64: Option<String>,
-    content_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProviderConfig {
-    smtp_host: String,
-    smtp_port: u16,
-    smtp_username: Option<String>,
-    smtp_password: Option<String>,
-    smtp_encryption: Option<String>,
-}
-
-/// Part of the shape; links are ours.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "part of the shape")]
-struct Tracking {
-    tracker_uuid: Option<Uuid>,
-    open_tracking: Option<bool>,
-    click_tracking: Option<bool>,
-}
 
 /// Why a message is not accepted. It repeats no value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -363,159 +287,4 @@ fn without_values(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const TENANT: TenantId = TenantId(7);
-
-    fn item() -> Value {
-        json!({
-            "type": "email",
-            "recipient": { "email": "Ann@example.com", "name": "Ann" },
-            "content": { "subject": "News", "body_html": "<p>Hello</p>", "from_email": "shop@example.com" },
-        })
-    }
-
-    fn with(place: &str, value: Value) -> Value {
-        let mut item = item();
-        *item
-            .pointer_mut(place.rsplit_once('/').unwrap().0)
-            .unwrap()
-            .as_object_mut()
-            .unwrap()
-            .entry(place.rsplit_once('/').unwrap().1)
-            .or_insert(Value::Null) = value;
-        item
-    }
-
-    fn code(item: Value) -> &'static str {
-        read(item, TENANT, Utc::now()).unwrap_err().code
-    }
-
-    #[test]
-    fn a_message_is_for_whom_it_names() {
-        let message = read(item(), TENANT, Utc::now()).unwrap();
-        assert_eq!(
-            (message.recipient.as_str(), message.due_at),
-            ("Ann@example.com", None)
-        );
-        assert!(!message.body.contains("Ann@"), "the address stands once");
-    }
-
-    #[test]
-    fn each_fault_is_precise() {
-        for (place, value, expected) in [
-            ("/recipient/email", json!("nobody"), "address"),
-            (
-                "/recipient/email",
-                json!("a@b.test\r\nBcc: c@d.test"),
-                "address",
-            ),
-            ("/recipient/name", json!("Ann\r\nBcc: c@d.test"), "address"),
-            ("/content/from_email", json!("@"), "address"),
-            ("/content/reply_to", json!(""), "address"),
-            (
-                "/content/subject",
-                json!("News\r\nBcc: c@d.test"),
-                "subject",
-            ),
-            (
-                "/content/body_html",
-                json!("x".repeat(BODY_LIMIT + 1)),
-                "size",
-            ),
-            ("/content/body_html", Value::Null, "content"),
-            (
-                "/content/attachments",
-                json!([{ "filename": "a.pdf" }]),
-                "attachments",
-            ),
-            (
-                "/content/attachments",
-                json!([{ "filename": "a.pdf", "url": "http://a.test/" }]),
-                "attachments",
-            ),
-            ("/tenant_id", json!(8), "tenant"),
-            ("/type", json!("fax"), "shape"),
-            ("/sent_at", json!("x"), "shape"),
-            ("/send_at", json!("2999-01-01T00:00:00Z"), "send_at"),
-            ("/idempotency_key", json!("two words"), "idempotency_key"),
-            ("/variables", json!({ "x": "1" }), "none"),
-            (
-                "/provider_config",
-                json!({ "smtp_host": "a.test", "smtp_port": 25, "smtp_password": "hunter2" }),
-                "provider_config",
-            ),
-        ] {
-            match read(with(place, value.clone()), TENANT, Utc::now()) {
-                Err(fault) => assert_eq!(fault.code, expected, "{place}: {}", fault.detail),
-                Ok(_) => assert_eq!("none", expected, "{place} = {value}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_variable_without_a_value_is_told_by_name() {
-        let mut item = with("/content/body_html", json!("<p>{first} {last}</p>"));
-        item["variables"] = json!({ "first": "Ann" });
-        let fault = read(item, TENANT, Utc::now()).unwrap_err();
-        assert_eq!(
-            (fault.code, fault.detail.as_str()),
-            ("variable", "the recipient has no value for {last}")
-        );
-        // Without variables braces are text, such as a style's.
-        assert!(
-            read(
-                with("/content/body_html", json!("<style>p{color:red}</style>")),
-                TENANT,
-                Utc::now()
-            )
-            .is_ok()
-        );
-    }
-
-    #[test]
-    fn a_fault_repeats_no_value() {
-        let fault = read(
-            with("/campaign_id", json!("ann@example.com")),
-            TENANT,
-            Utc::now(),
-        )
-        .unwrap_err();
-        assert_eq!(fault.code, "shape");
-        assert!(!fault.detail.contains("ann"), "{}", fault.detail);
-    }
-
-    #[test]
-    fn the_same_message_has_the_same_key_and_print_whatever_its_ids() {
-        let of = |item| {
-            let message = read(item, TENANT, Utc::now()).unwrap();
-            (message.key, message.fingerprint)
-        };
-        let keyed = with("/idempotency_key", json!("order-7"));
-        let mut again = keyed.clone();
-        again["message_id"] = json!(Uuid::now_v7());
-        again["created_at"] = json!("2026-02-07T01:00:00Z");
-        assert_eq!(of(keyed.clone()), of(again));
-        let mut other = keyed.clone();
-        other["content"]["subject"] = json!("Other news");
-        assert_eq!(of(keyed.clone()).0, of(other.clone()).0);
-        assert_ne!(of(keyed).1, of(other).1);
-        // Without any key each is its own.
-        assert_ne!(of(item()).0, of(item()).0);
-        // A campaign's recipient is one, however the address is spelt.
-        let campaign = with("/campaign_id", json!(3));
-        let mut shouted = campaign.clone();
-        shouted["recipient"]["email"] = json!("ANN@EXAMPLE.COM");
-        assert_eq!(of(campaign).0, of(shouted).0);
-    }
-
-    #[test]
-    fn what_is_no_message_at_all_is_told() {
-        for item in [json!(null), json!([]), json!("x"), json!({})] {
-            assert_eq!(code(item), "shape");
-        }
-    }
-}
+mod tests;
