@@ -2,6 +2,7 @@
 //!
 //! Its own file, because it reads as the story does; how things are started and asked stands elsewhere.
 
+mod send;
 mod wave;
 
 use std::collections::BTreeMap;
@@ -119,13 +120,7 @@ impl<'a> Story<'a> {
             same_figures(before, &after),
             "both sides tell tenant 2 the same figures",
         );
-        let caught = self.stage.mail.received();
-        let sent = self.get(2, Proxies::A, &send_campaign(2)).await?;
-        let mails = self.stage.mail.received() - caught;
-        self.see(
-            sent.status == 202 && sent.served_by == "modern" && mails == 0,
-            &format!("tenant 2's next send is accepted by the modern side: {} by {}, and legacy sends nothing", sent.status, sent.served_by),
-        );
+        self.tenant_2_sends_by_the_engine().await?;
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Its own file, so that the story itself holds nothing but what happens.
 
+mod psql;
+
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
@@ -103,6 +105,8 @@ impl Stage {
             ("FICUS_DEMO_DASHBOARD_PORT", ports.dashboard.to_string()),
             ("FICUS_DEMO_ENGINE_PORT", ports.engine.to_string()),
             ("FICUS_DEMO_LEGACY_PORT", ports.legacy.to_string()),
+            ("FICUS_DEMO_SMTP_PORT", ports.smtp.to_string()),
+            ("FICUS_DEMO_SITE_PORT", ports.proxy_a.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value));
         let place = Place {
@@ -156,50 +160,6 @@ impl Stage {
         let output = self.ficus_silently(arguments).await?;
         narrator::output(&output);
         Ok(output)
-    }
-
-    /// Runs statements in psql on ficus' database, as any client might.
-    pub async fn psql(&self, statements: &[&str]) -> anyhow::Result<Output> {
-        let arguments: Vec<&str> = statements.iter().flat_map(|it| ["-c", it]).collect();
-        narrator::command("psql", &[&["$DATABASE_URL"], &arguments[..]].concat());
-        let output = Command::new(&self.psql)
-            .args([
-                "-X",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-d",
-                &self.ficus_database_url,
-            ])
-            .args(&arguments)
-            .output()
-            .await
-            .context("could not run psql")?;
-        narrator::output(&output);
-        Ok(output)
-    }
-
-    /// One value from ficus' database, without telling the story of it.
-    pub async fn ask(&self, question: &str) -> anyhow::Result<String> {
-        let mut command = Command::new(&self.psql);
-        command.args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            &self.ficus_database_url,
-            "-c",
-            question,
-        ]);
-        let output = command.output().await.context("could not run psql")?;
-        ensure!(
-            output.status.success(),
-            "psql: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     pub async fn stop_database(&mut self) -> anyhow::Result<()> {
