@@ -22,6 +22,7 @@ use super::jobs::jobs;
 use super::listeners::{Sockets, bind_private, report, serve_tcp};
 use super::reload::{EdgeBuilder, reload, tend_database, wanted};
 use crate::config::{Config, Watch};
+use crate::engine::links::{LinkStatements, Links};
 use crate::flags::disk::StateDir;
 use crate::flags::store::Instance;
 use crate::flags::sync::Sync;
@@ -246,13 +247,22 @@ impl Process {
                 )?;
             }
             if roles.contains(&Role::Engine) {
+                // Bounds: three statements at a time, two seconds at the stop.
+                let links = Links::start(
+                    pool.clone(),
+                    legacy.clone(),
+                    &config.engine.links,
+                    LinkStatements::default(),
+                    &tasks,
+                    stop.clone(),
+                )?;
                 serve_tcp(
                     &mut sockets,
                     &tasks,
                     &stop,
                     "engine.listen",
                     config.engine.listen,
-                    engine::router(pool.clone(), legacy),
+                    engine::router(pool.clone(), legacy, &links),
                 )?;
             }
         }

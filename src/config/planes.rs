@@ -103,8 +103,12 @@ pub fn read_dashboard(mut section: Section<'_, '_>) -> Option<dashboard::Config>
 
 pub fn read_engine(mut section: Section<'_, '_>) -> Option<engine::Config> {
     let listen = section.text("listen", address::socket_address);
+    let links = super::links::read(&mut section);
     section.finish();
-    Some(engine::Config { listen: listen? })
+    Some(engine::Config {
+        listen: listen?,
+        links: links?,
+    })
 }
 
 pub fn read_instance(mut section: Section<'_, '_>) -> Option<Option<String>> {

@@ -107,6 +107,22 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.dashboard.listen != new.dashboard.listen,
         ),
         ("engine.listen", old.engine.listen != new.engine.listen),
+        (
+            "engine.public_url",
+            old.engine.links.public_url != new.engine.links.public_url,
+        ),
+        (
+            "engine.link_key",
+            old.engine.links.key != new.engine.links.key,
+        ),
+        (
+            "engine.link_keys_old",
+            old.engine.links.old_keys != new.engine.links.old_keys,
+        ),
+        (
+            "engine.inbound_secret",
+            old.engine.links.inbound_secret != new.engine.links.inbound_secret,
+        ),
         ("instance.name", old.instance != new.instance),
     ];
     differs
@@ -157,6 +173,10 @@ mod tests {
             "telemetry.traces.queue",
             "dashboard.listen",
             "engine.listen",
+            "engine.public_url",
+            "engine.link_key",
+            "engine.link_keys_old",
+            "engine.inbound_secret",
             "instance.name",
         ];
         assert_eq!(needs_restart(&valid("minimal"), &valid("full")), expected);

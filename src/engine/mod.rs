@@ -15,6 +15,7 @@ mod group;
 pub mod html;
 pub mod idempotency;
 pub mod lanes;
+pub mod links;
 pub mod mail;
 pub mod message;
 pub mod provider;
@@ -34,12 +35,14 @@ use axum::Router;
 use axum::routing::get;
 use sqlx::PgPool;
 
+use self::links::Links;
 use crate::modern::complete;
 
 /// What `[engine]` says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub listen: SocketAddr,
+    pub links: links::Config,
 }
 
 /// Where the engine writes, and whose campaigns it reads.
@@ -49,8 +52,8 @@ struct Databases {
     legacy: PgPool,
 }
 
-/// The engine's routes. `legacy` is read, and never written; `ficus` has the schema of `migrations/`.
-pub fn router(ficus: PgPool, legacy: PgPool) -> Router {
+/// The engine's routes. `legacy` is read, and written by `links` alone; `ficus` has the schema of `migrations/`.
+pub fn router(ficus: PgPool, legacy: PgPool, links: &Links) -> Router {
     let routes = Router::new()
         // The router knows no prefix inside a segment: `send` takes "campaign-7" apart.
         .route(
@@ -58,6 +61,7 @@ pub fn router(ficus: PgPool, legacy: PgPool) -> Router {
             get(send::accept_campaign).head(send::refuse_head),
         )
         .route("/campaign/schedule-emails", get(schedule::list_emails))
-        .with_state(Databases { ficus, legacy });
+        .with_state(Databases { ficus, legacy })
+        .merge(links.router());
     complete(routes)
 }

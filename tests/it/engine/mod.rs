@@ -2,10 +2,14 @@
 //!
 //! Its own folder, because what is acknowledged here must be in the database.
 
+mod links;
 mod smtp;
 
+use ficus::engine::links::{Config, LinkStatements, Links};
 use reqwest::Method;
 use sqlx::types::Uuid;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::support::Database;
 use crate::support::modern::{Service, detail_of_problem, legacy_database};
@@ -22,7 +26,16 @@ struct Engine {
 impl Engine {
     async fn start() -> Self {
         let (ficus, legacy) = (Database::new().await, legacy_database().await);
-        let router = ficus::engine::router(ficus.pool().clone(), legacy.pool().clone());
+        let links = Links::start(
+            ficus.pool().clone(),
+            legacy.pool().clone(),
+            &Config::default(),
+            LinkStatements::default(),
+            &TaskTracker::new(),
+            CancellationToken::new(),
+        );
+        let links = links.unwrap();
+        let router = ficus::engine::router(ficus.pool().clone(), legacy.pool().clone(), &links);
         Self {
             service: Service::start(router).await,
             ficus,
