@@ -13,6 +13,8 @@ use super::{
     OWN, Served, Stage, TEMPLATE, TENANT, application, config, content, location, maker, message,
     number, path, reactions, send, store,
 };
+use crate::support::Database;
+use crate::support::process::{Setup, client};
 
 #[tokio::test]
 async fn a_mails_links_lead_where_its_template_led_and_the_readers_own_link_is_left_alone() {
@@ -78,6 +80,28 @@ async fn a_stop_writes_what_was_counted() {
     }
     stage.served.stop().await;
     assert_eq!(reactions(stage.ficus.pool(), stage.message).await, (0, 5));
+}
+
+#[tokio::test]
+async fn a_process_that_is_told_to_stop_writes_what_it_has_counted() {
+    let database = Database::new().await;
+    let pool = database.pool();
+    let shared = content(pool, TENANT).await;
+    let message = message(pool, TENANT, Some(shared)).await;
+    let stored = store(pool, Source::Content(shared), TEMPLATE).await;
+    assert!(stored.is_ok());
+    let mut ficus = Setup::new(database.url(), "")
+        .roles("engine")
+        .variable("FICUS__ENGINE__PUBLIC_URL", OWN)
+        .variable("FICUS__ENGINE__LINK_KEY", &"k".repeat(32))
+        .start()
+        .await;
+    let click = path(TENANT, message, Purpose::Click(1));
+    let clicked = client().get(format!("http://{}{click}", ficus.engine));
+    assert_eq!(location(&send(clicked).await), "http://blog.test/");
+    ficus.signal("TERM");
+    assert_eq!(ficus.wait().await, Some(0));
+    assert_eq!(reactions(pool, message).await, (0, 1));
 }
 
 #[tokio::test]
