@@ -23,7 +23,7 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
     );
     let relay = section.optional("relay", relay);
     let local_name = section.text("local_name", local_name);
-    let public_url = section.optional("public_url", address::public_url);
+    let links = super::links::read(&mut section);
     let cipher = section.word("cipher", &Cipher::NAMES);
     let app_key = section.secret("app_key", false, |text| {
         cipher.map_or(Ok(()), |cipher| value::app_key(text, cipher))
@@ -45,7 +45,7 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         email: email?,
         relay: relay?,
         local_name: local_name?,
-        public_url: public_url?,
+        links: links?,
         app_key: app_key?,
         cipher: cipher?,
         takes_quota: takes_quota?,

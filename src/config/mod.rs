@@ -12,6 +12,7 @@ mod fault;
 mod guard;
 mod jwt;
 mod layers;
+mod links;
 mod lookups;
 mod outside;
 mod planes;

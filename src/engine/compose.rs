@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::address::{Address, Mailbox};
 use super::attachment::{Fetcher, Source, Wanted};
 use super::letter::{Body, Letter, NamedServer, StoredFile};
+use super::links::LinkMaker;
 use super::mail::dkim::Signers;
-use super::mail::header::Subject;
+use super::mail::header::{HttpsUrl, Subject};
 use super::mail::{File, Mail, plain};
 use super::provider::smtp;
 use super::queue::Due;
@@ -30,6 +31,8 @@ pub struct Composer {
     letters: Cache<Uuid, Arc<Compiled>>,
     fetcher: Fetcher,
     public_url: Option<String>,
+    /// `None`: mails have nothing to unsubscribe by.
+    links: Option<LinkMaker>,
     signers: Signers,
 }
 
@@ -57,7 +60,12 @@ struct Compiled {
 }
 
 impl Composer {
-    pub fn new(pool: PgPool, public_url: Option<String>, signers: Signers) -> Self {
+    pub fn new(
+        pool: PgPool,
+        public_url: Option<String>,
+        links: Option<LinkMaker>,
+        signers: Signers,
+    ) -> Self {
         let letters = Cache::builder()
             .max_capacity(CACHED)
             .weigher(|_, it: &Arc<Compiled>| it.weight())
@@ -68,6 +76,7 @@ impl Composer {
             letters,
             fetcher: Fetcher::default(),
             public_url,
+            links,
             signers,
         }
     }
@@ -109,6 +118,7 @@ impl Composer {
         let rendered = compiled.render(&self.links(due), body)?;
         let subject =
             Subject::new(&rendered.subject).map_err(|_| Unsent::permanent("bad-subject"))?;
+        let unsubscribe = self.unsubscribe(due);
         let mail = Mail {
             id: due.id.0,
             date: due.id.made_at().unwrap_or_default(),
@@ -119,11 +129,17 @@ impl Composer {
             text: &rendered.text,
             html: rendered.html.as_deref(),
             campaign: due.campaign,
-            unsubscribe: None,
+            unsubscribe: unsubscribe.as_ref(),
             files,
             signers: &self.signers,
         };
         mail.build().map_err(|_| Unsent::permanent("bad-mail"))
+    }
+
+    /// Of what many get. Mail providers unsubscribe over https alone.
+    fn unsubscribe(&self, due: &Due) -> Option<HttpsUrl> {
+        let (links, _) = (self.links.as_ref()?, due.campaign?);
+        HttpsUrl::new(&links.unsubscribe(due.tenant, due.id.0)).ok()
     }
 
     /// Legacy's own form: old mails have it, and legacy's tables know the message by its id.

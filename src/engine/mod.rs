@@ -19,6 +19,7 @@ pub mod idempotency;
 pub mod lanes;
 pub mod legacy;
 pub mod letter;
+pub mod links;
 pub mod mail;
 pub mod message;
 pub mod provider;
@@ -47,6 +48,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use self::legacy::{Legacy, Statements};
+use self::links::Links;
 use self::quota::Quota;
 use self::submit::Submitter;
 use self::worker::Hints;
@@ -64,8 +66,6 @@ pub struct Config {
     /// The platform's own relay: host and port.
     pub relay: Option<(String, u16)>,
     pub local_name: String,
-    /// Where links in mails lead, without a slash at its end.
-    pub public_url: Option<String>,
     pub app_key: Secret,
     pub cipher: Cipher,
     pub takes_quota: bool,
@@ -78,6 +78,7 @@ pub struct Config {
     pub statements: Statements,
     /// Who signs mails, by domain.
     pub dkim: BTreeMap<String, mail::dkim::Source>,
+    pub links: links::Config,
 }
 
 /// How e-mails leave.
@@ -100,7 +101,7 @@ struct Handle {
     public_url: Option<String>,
 }
 
-fn router(handle: Handle) -> Router {
+fn router(handle: Handle, links: &Links) -> Router {
     let messages = Router::new()
         .route("/api/v1/messages", post(api::accept))
         .layer(DefaultBodyLimit::max(api::BODY_LIMIT))
@@ -114,6 +115,7 @@ fn router(handle: Handle) -> Router {
         )
         .route("/campaign/schedule-emails", get(schedule::list_emails))
         .merge(messages)
-        .with_state(handle);
+        .with_state(handle)
+        .merge(links.router());
     complete(routes)
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::campaign::Expander;
 use super::compose::Composer;
 use super::legacy::Legacy;
+use super::links::{LinkMaker, LinkStatements, Links};
 use super::mail::dkim::Signers;
 use super::provider::Provider;
 use super::provider::email::{self, Servers, Settings};
@@ -40,6 +41,15 @@ pub fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<Router> {
+    // Bounds: three statements at a time, two seconds at the stop.
+    let links = Links::start(
+        ficus.clone(),
+        legacy.clone(),
+        &config.links,
+        LinkStatements::default(),
+        tasks,
+        stop.clone(),
+    )?;
     let legacy = Legacy::new(legacy, config.statements.clone());
     let quota = match config.takes_quota {
         true => Quota::start(legacy.clone(), tasks, stop.clone()),
@@ -50,7 +60,8 @@ pub fn start(
         Email::Smtp => {
             let composer = Composer::new(
                 ficus.clone(),
-                config.public_url.clone(),
+                config.links.public_url.clone(),
+                LinkMaker::new(&config.links)?,
                 Signers::new(&config.dkim)?,
             );
             let servers = Servers::new(legacy.clone(), settings(config)?);
@@ -80,15 +91,16 @@ pub fn start(
         dedup_keep: config.dedup_keep,
     };
     tasks.spawn(keep_house(ficus.clone(), house, stop.clone()));
-    Ok(router(Handle {
+    let handle = Handle {
         submitter: Submitter::start(ficus.clone(), tasks, stop.clone()),
         pool: ficus,
         legacy,
         quota,
         hints,
         campaigns,
-        public_url: config.public_url.clone(),
-    }))
+        public_url: config.links.public_url.clone(),
+    };
+    Ok(router(handle, &links))
 }
 
 fn work<P: Provider>(

@@ -16,7 +16,7 @@ use fields::{Group, groups};
 use verp::Returned;
 
 /// Bytes that are read of a report. What counts stands in front; behind it comes the mail that is returned.
-const REPORT_LIMIT: usize = 256 * 1024;
+pub const REPORT_LIMIT: usize = 256 * 1024;
 /// Each part in a part needs this header. A report whose parts are nested thousands deep would end the process when it is
 /// dropped.
 const PART_LIMIT: usize = 64;
@@ -171,6 +171,22 @@ pub fn read(mail: &[u8], delivered_to: Option<&str>) -> Option<Report> {
         });
     }
     Some(Report::Other { origin })
+}
+
+/// The address of ours to which `mail` came, as its last relays have written it into its headers.
+pub fn envelope_to(mail: &[u8]) -> Option<String> {
+    const NAMES: [&str; 3] = ["Delivered-To", "X-Original-To", "To"];
+    let message = MessageParser::new().parse_headers(within_limits(mail))?;
+    NAMES.iter().find_map(|name| {
+        let mut values = message
+            .headers_raw()
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        values.find_map(|(_, value)| {
+            let mut words = value.split(|c: char| c.is_whitespace() || "<>,;\"".contains(c));
+            let ours = words.find(|word| Returned::parse(word).is_some())?;
+            Some(ours.to_owned())
+        })
+    })
 }
 
 /// The front of `mail`, with so few parts that their nesting is bounded.

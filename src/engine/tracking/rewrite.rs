@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::target::Target;
+use super::target::{Target, Targets};
 use crate::engine::html::{Token, decode, tokens};
 use crate::engine::template::escape::push_html;
 
@@ -26,9 +26,38 @@ pub struct Rewritten {
 /// `link` gives what stands in place of the target of this number. What begins with `own`, the public address, leads here
 /// already and is left alone: unsubscribing above all, which must work without a detour.
 pub fn rewrite(html: &str, own: &str, link: impl Fn(u16) -> String) -> Rewritten {
-    let mut out = String::with_capacity(html.len() + html.len() / 8);
     let mut targets: Vec<Target> = Vec::new();
     let mut numbers: HashMap<Target, u16> = HashMap::new();
+    let html = replace(html, own, |target| {
+        let number = match numbers.get(&target) {
+            Some(number) => *number,
+            None if targets.len() >= usize::from(LINK_LIMIT) => return None,
+            None => {
+                let number = targets.len() as u16;
+                numbers.insert(target.clone(), number);
+                targets.push(target);
+                number
+            }
+        };
+        Some(link(number))
+    });
+    Rewritten { html, targets }
+}
+
+/// As [`rewrite`], with links of stored targets alone: a number means what was stored under it. Every other link leads where
+/// it led, without being counted.
+pub fn rewrite_stored(
+    html: &str,
+    own: &str,
+    targets: &Targets,
+    link: impl Fn(u16) -> String,
+) -> String {
+    replace(html, own, |target| targets.number_of(&target).map(&link))
+}
+
+/// `link` gives what stands in place of a target; `None` leaves it alone.
+fn replace(html: &str, own: &str, mut link: impl FnMut(Target) -> Option<String>) -> String {
+    let mut out = String::with_capacity(html.len() + html.len() / 8);
     let mut done = 0;
     for token in tokens(html) {
         let Token::Tag(tag) = token else { continue };
@@ -38,28 +67,18 @@ pub fn rewrite(html: &str, own: &str, link: impl Fn(u16) -> String) -> Rewritten
         let Some(value) = tag.value("href") else {
             continue;
         };
-        let Some(target) = tracked(&html[value.range.clone()], own) else {
+        let Some(link) = tracked(&html[value.range.clone()], own).and_then(&mut link) else {
             continue;
-        };
-        let number = match numbers.get(&target) {
-            Some(number) => *number,
-            None if targets.len() >= usize::from(LINK_LIMIT) => continue,
-            None => {
-                let number = targets.len() as u16;
-                numbers.insert(target.clone(), number);
-                targets.push(target);
-                number
-            }
         };
         out.push_str(&html[done..value.range.start]);
         let quote = if value.is_quoted { "" } else { "\"" };
         out.push_str(quote);
-        push_html(&mut out, &link(number));
+        push_html(&mut out, &link);
         out.push_str(quote);
         done = value.range.end;
     }
     out.push_str(&html[done..]);
-    Rewritten { html: out, targets }
+    out
 }
 
 /// The target of an `href`, if its clicks are to be counted.
@@ -129,6 +148,17 @@ mod tests {
                 "http://y.test",
                 "https://x.test/3"
             ]
+        );
+    }
+
+    #[test]
+    fn a_number_is_the_stored_one_and_what_was_not_stored_is_left_alone() {
+        let stored = ["https://x.test/2", "https://x.test/1"].map(|it| Target::parse(it).unwrap());
+        let stored = Targets::from_store(stored.to_vec());
+        let html = "<a href='https://x.test/1'><a href='https://x.test/ann'>";
+        assert_eq!(
+            rewrite_stored(html, OWN, &stored, |number| format!("{OWN}/c/{number}")),
+            format!("<a href='{OWN}/c/1'><a href='https://x.test/ann'>")
         );
     }
 

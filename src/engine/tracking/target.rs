@@ -41,6 +41,21 @@ impl Targets {
         Self(targets)
     }
 
+    /// Which link leads there. `None`: it was not stored, and no link may be made of it.
+    pub fn number_of(&self, target: &Target) -> Option<u16> {
+        let at = self.0.iter().position(|stored| stored == target)?;
+        u16::try_from(at).ok()
+    }
+
+    /// In the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &Target> {
+        self.0.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The target of the link of this number. `None`: show a page that leads nowhere.
     pub fn at(&self, link: u16) -> Option<Destination<'_>> {
         self.0.get(usize::from(link)).map(Destination)
@@ -157,6 +172,14 @@ mod tests {
         ] {
             assert_eq!(targets.matching(asked), None, "{asked}");
         }
+    }
+
+    #[test]
+    fn a_targets_number_is_its_place() {
+        let targets = stored(&["https://x.test/1", "https://x.test/2"]);
+        let number = |text| targets.number_of(&Target::parse(text).unwrap());
+        assert_eq!(number("https://x.test/2"), Some(1));
+        assert_eq!(number("https://x.test/3"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod bed;
 mod campaigns;
 mod dkim;
+mod links;
 mod messages;
 mod smtp;
 

@@ -36,6 +36,7 @@ pub struct Ficus {
     child: Child,
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
+    pub engine: SocketAddr,
     pub state: PathBuf,
     /// Rewritten to test a reload.
     pub config: PathBuf,
@@ -128,6 +129,7 @@ impl Setup {
             child,
             proxy,
             admin,
+            engine,
             state,
             config,
             _folder: folder,
