@@ -17,6 +17,7 @@ pub mod idempotency;
 pub mod lanes;
 pub mod mail;
 pub mod message;
+pub mod operations;
 pub mod provider;
 pub mod queue;
 pub mod retry;

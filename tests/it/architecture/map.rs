@@ -30,9 +30,18 @@ pub const IMPORTS: [(&str, &[&str]); 20] = [
         &["alerts", "db", "flags", "ids", "secret", "telemetry"],
     ),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer. alerts: it lists them.
+    // engine: what operators do with messages.
     (
         "control",
-        &["alerts", "flags", "ids", "proxy", "rollout", "telemetry"],
+        &[
+            "alerts",
+            "engine",
+            "flags",
+            "ids",
+            "proxy",
+            "rollout",
+            "telemetry",
+        ],
     ),
     // Whoever finds something wrong raises it, in the transaction that acts on it.
     ("alerts", &["secret"]),
@@ -82,12 +91,12 @@ pub const IMPORTS: [(&str, &[&str]); 20] = [
         ],
     ),
     // control and rollout: the CLI speaks the API's own types, and runs its routes in this process for --direct. alerts and
-    // identity: `ficus check` asks their places whether they answer.
+    // identity: `ficus check` asks their places whether they answer. engine: the API's types of messages.
     (
         "cli",
         &[
-            "alerts", "app", "config", "control", "db", "demo", "flags", "identity", "ids",
-            "proxy", "rollout",
+            "alerts", "app", "config", "control", "db", "demo", "engine", "flags", "identity",
+            "ids", "proxy", "rollout",
         ],
     ),
     // The product's user: it starts ficus as anybody would.
