@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::{address, value};
+use crate::engine::worker::{OnUncertain, Settling};
 use crate::flags::ColdStart;
 use crate::rollout::audit;
 use crate::telemetry::{AccessLog, Format};
@@ -15,6 +16,7 @@ const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
 const TENTH: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
 const MINUTE: Duration = Duration::from_secs(60);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
@@ -103,8 +105,22 @@ pub fn read_dashboard(mut section: Section<'_, '_>) -> Option<dashboard::Config>
 
 pub fn read_engine(mut section: Section<'_, '_>) -> Option<engine::Config> {
     let listen = section.text("listen", address::socket_address);
+    let on_uncertain = section.word(
+        "on_uncertain",
+        &[
+            ("at_most_once", OnUncertain::AtMostOnce),
+            ("at_least_once", OnUncertain::AtLeastOnce),
+        ],
+    );
+    let settle_after = section.duration("settle_after", MINUTE..=MONTH);
     section.finish();
-    Some(engine::Config { listen: listen? })
+    Some(engine::Config {
+        listen: listen?,
+        settling: Settling {
+            on_uncertain: on_uncertain?,
+            after: settle_after?,
+        },
+    })
 }
 
 pub fn read_instance(mut section: Section<'_, '_>) -> Option<Option<String>> {

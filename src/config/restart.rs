@@ -107,6 +107,14 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             old.dashboard.listen != new.dashboard.listen,
         ),
         ("engine.listen", old.engine.listen != new.engine.listen),
+        (
+            "engine.on_uncertain",
+            old.engine.settling.on_uncertain != new.engine.settling.on_uncertain,
+        ),
+        (
+            "engine.settle_after",
+            old.engine.settling.after != new.engine.settling.after,
+        ),
         ("instance.name", old.instance != new.instance),
     ];
     differs
@@ -157,6 +165,8 @@ mod tests {
             "telemetry.traces.queue",
             "dashboard.listen",
             "engine.listen",
+            "engine.on_uncertain",
+            "engine.settle_after",
             "instance.name",
         ];
         assert_eq!(needs_restart(&valid("minimal"), &valid("full")), expected);

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{Json as Body, Query, tenant_named};
-use super::messages::{author, by};
+use super::messages::{author, by, note};
 use super::{Caller, Page, Problem, State};
 use crate::engine::operations::{self, Hold, UnderWay};
 use crate::ids::{TenantId, TenantRef};
@@ -77,6 +77,7 @@ pub(super) async fn hold(
     let held = operations::hold(write.connection(), tenant, campaign, by(&author)).await;
     let (changed, hold) = held.map_err(Error::from)?;
     write.finish(body.dry_run).await?;
+    note(&author, "hold", body.dry_run || !changed);
     // After the commit: from there on it only becomes less.
     let under_way = operations::under_way(&state.db, tenant, campaign).await;
     let under_way = under_way.inspect_err(|fault| {
@@ -103,6 +104,7 @@ pub(super) async fn release(
     let still = operations::holds(write.connection(), Some(tenant), i64::from(MAX_PAGE)).await;
     let still = still.map_err(Error::from)?;
     write.finish(body.dry_run).await?;
+    note(&author, "release", body.dry_run || !changed);
     Ok(Json(ReleaseWritten {
         changed,
         still,

@@ -14,7 +14,7 @@ use super::extract::{Json as Body, Path, Query, tenant_named};
 use super::write::say_why;
 use super::{Caller, Page, Problem, State, default_limit};
 use crate::engine::operations::{
-    self, By, Filter, MAX_RETRIED, MessageDetail, MessageRow, Retried, Settled, Verdict,
+    self, Became, By, Filter, MAX_RETRIED, MessageDetail, MessageRow, Retried, Settled, Verdict,
 };
 use crate::rollout::{self, Author, Beside, Error, MAX_PAGE};
 
@@ -116,6 +116,8 @@ pub(super) async fn retry(
     let items = operations::retry(write.connection(), &body.ids, by(&author)).await;
     let items = items.map_err(Error::from)?;
     write.finish(body.dry_run).await?;
+    let due = items.iter().filter(|it| it.became == Became::Due).count();
+    note(&author, "retry", body.dry_run || due == 0);
     Ok(Json(RetryWritten {
         items,
         dry_run: body.dry_run,
@@ -138,6 +140,7 @@ pub(super) async fn settle(
         return Err(not_uncertain(message, &settled));
     }
     write.finish(body.dry_run).await?;
+    note(&author, "settle", body.dry_run || !settled.changed);
     Ok(Json(SettleWritten {
         id: message,
         settled,
@@ -165,6 +168,15 @@ pub(super) fn by(author: &Author) -> By<'_> {
         source: author.source.as_str(),
         reason: author.reason.as_deref().unwrap_or_default(),
     }
+}
+
+/// One event a write that did something; what it did stands in `ficus.message_operation`.
+pub(super) fn note(author: &Author, operation: &'static str, is_nothing: bool) {
+    if is_nothing {
+        return;
+    }
+    let (actor, source) = (&author.actor, author.source.as_str());
+    tracing::info!(operation, actor, source, "messages operated on");
 }
 
 fn unknown(message: Uuid) -> Problem {

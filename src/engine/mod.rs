@@ -41,6 +41,7 @@ use crate::modern::complete;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub listen: SocketAddr,
+    pub settling: worker::Settling,
 }
 
 /// Where the engine writes, and whose campaigns it reads.

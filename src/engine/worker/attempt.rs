@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use super::super::provider::{Outcome, Provider};
 use super::super::queue::{Begin, Due, Ended, Queue};
 use super::super::retry::{self, Class, State, Step};
 use super::super::submit::StoreFault;
+use crate::telemetry::EngineMetrics;
 
 /// After credentials were refused, until they are tried again with one message.
 const ACCOUNT_WAIT: TimeDelta = TimeDelta::minutes(5);
@@ -93,6 +95,7 @@ pub struct Attempts<P> {
     pub provider: Arc<P>,
     pub begins: Group<Begin, bool, StoreFault>,
     pub ends: Group<Ended, (), StoreFault>,
+    pub metrics: EngineMetrics,
 }
 
 /// How far the intent has come.
@@ -104,8 +107,10 @@ const UNKNOWN: u8 = 3;
 impl<P: Provider> Attempts<P> {
     /// Makes the next attempt at a message whose shard is held under `epoch`.
     pub async fn make(&self, due: Due, epoch: i64) -> After {
+        let start = Instant::now();
         if due.in_doubt {
             let ended = ended(&due, due.begun, epoch, End::Uncertain, "interrupted", None);
+            self.tell(&due, &ended, "interrupted", start);
             return self.end(ended, After::Ended).await;
         }
         let number = due.begun.saturating_add(1);
@@ -136,33 +141,41 @@ impl<P: Provider> Attempts<P> {
             REFUSED => After::Refused,
             // Nothing was written down, or nobody knows: then it is found in doubt, which is the safe side.
             NOT_ASKED | UNKNOWN if outcome.class != Class::Permanent => After::NotBegun,
-            _ => self.conclude(&due, number, epoch, outcome).await,
+            _ => {
+                let (class, (ended, after)) =
+                    (outcome.class, conclude(&due, number, epoch, outcome));
+                self.tell(&due, &ended, class.as_str(), start);
+                self.end(ended, after).await
+            }
         }
     }
 
-    async fn conclude(&self, due: &Due, number: i16, epoch: i64, outcome: Outcome) -> After {
-        let now = Utc::now();
-        let step = retry::next(state_of(due, now), outcome.class, now, &mut rand::rng());
-        let (end, again, after) = match step {
-            Step::Done => (End::Accepted, None, After::Ended),
-            Step::Fail => (End::Failed, None, After::Ended),
-            Step::DeadLetter(_) => (End::Dead, None, After::Ended),
-            Step::Park => (End::Uncertain, None, After::Ended),
-            Step::HoldAccount { state } => {
-                let at = now + ACCOUNT_WAIT;
-                (End::Deferred, Some((at, used(state))), After::Blocked(at))
-            }
-            Step::Wait { at, state } => {
-                let after = match outcome.class {
-                    Class::RateLimited(_) | Class::NotSent => After::Blocked(at),
-                    _ => After::Again(at),
-                };
-                (End::Deferred, Some((at, used(state))), after)
-            }
+    /// One event an attempt, and its counts. Nobody's address, and nothing of what it says.
+    fn tell(&self, due: &Due, ended: &Ended, class: &'static str, start: Instant) {
+        let (channel, connection) = (due.channel.as_str(), self.provider.name());
+        let outcome = match ended.end {
+            End::Accepted => "sent",
+            other => other.as_str(),
         };
-        let mut ended = ended(due, number, epoch, end, &outcome.code, again);
-        ended.reference = outcome.reference;
-        self.end(ended, after).await
+        self.metrics.ended(channel, connection, outcome);
+        if let (End::Accepted, Some(made)) = (ended.end, due.id.made_at()) {
+            let took = (Utc::now() - made).as_seconds_f64();
+            self.metrics.sent_after(channel, took);
+        }
+        tracing::info!(
+            id = %due.id,
+            number = ended.number,
+            tenant = due.tenant.0,
+            campaign = due.campaign,
+            channel,
+            connection,
+            class,
+            end = ended.end.as_str(),
+            code = ended.code,
+            next = ended.again.map(|(at, _)| at.to_rfc3339()),
+            ms = start.elapsed().as_secs_f64() * 1e3,
+            "attempt ended"
+        );
     }
 
     async fn end(&self, ended: Ended, after: After) -> After {
@@ -172,6 +185,32 @@ impl<P: Provider> Attempts<P> {
             Err(_) => After::Refused,
         }
     }
+}
+
+/// What an attempt's end is, and what its lane is to know.
+fn conclude(due: &Due, number: i16, epoch: i64, outcome: Outcome) -> (Ended, After) {
+    let now = Utc::now();
+    let step = retry::next(state_of(due, now), outcome.class, now, &mut rand::rng());
+    let (end, again, after) = match step {
+        Step::Done => (End::Accepted, None, After::Ended),
+        Step::Fail => (End::Failed, None, After::Ended),
+        Step::DeadLetter(_) => (End::Dead, None, After::Ended),
+        Step::Park => (End::Uncertain, None, After::Ended),
+        Step::HoldAccount { state } => {
+            let at = now + ACCOUNT_WAIT;
+            (End::Deferred, Some((at, used(state))), After::Blocked(at))
+        }
+        Step::Wait { at, state } => {
+            let after = match outcome.class {
+                Class::RateLimited(_) | Class::NotSent => After::Blocked(at),
+                _ => After::Again(at),
+            };
+            (End::Deferred, Some((at, used(state))), after)
+        }
+    };
+    let mut ended = ended(due, number, epoch, end, &outcome.code, again);
+    ended.reference = outcome.reference;
+    (ended, after)
 }
 
 fn ended(

@@ -2,6 +2,7 @@
 //!
 //! Its own file, because each promise of docs/ENGINE.md about the queue is a test here.
 
+mod measuring;
 mod operations;
 mod rings;
 mod worker;
