@@ -36,11 +36,11 @@ pub async fn list(pool: &PgPool, filter: Filter, most: i64) -> Result<Listed, sq
     let mut tx = pool
         .begin_with("begin isolation level repeatable read read only")
         .await?;
-    let mut query = QueryBuilder::<Postgres>::new("with looked as materialized (");
+    // Candidates come in their order, so that no more of them are looked at than the page takes.
+    let mut query = QueryBuilder::<Postgres>::new("select n.* from (");
     push_candidates(&mut query, filter);
     query.push(
-        ") select n.* from looked as l
-           cross join lateral (select * from ficus.message_now as n where n.id = l.id offset 0) as n where true",
+        ") as l cross join lateral (select * from ficus.message_now as n where n.id = l.id offset 0) as n where true",
     );
     if let Some(campaign) = filter.campaign {
         query.push(" and n.campaign_id = ").push_bind(campaign);
