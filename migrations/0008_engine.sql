@@ -179,12 +179,12 @@ create table ficus.event (
     -- The attempt's; 0: it was accepted by us.
     number smallint not null,
     tenant_id bigint not null,
-    -- queued, or the end of an attempt.
+    -- queued, the end of an attempt, or retried: its end is none any more, since somebody sends it again.
     state text not null,
     code text not null,
     at timestamptz not null default clock_timestamp(),
     constraint event_state_known check (
-        state in ('queued', 'accepted', 'failed', 'dead', 'unknown', 'cancelled', 'deferred', 'uncertain'))
+        state in ('queued', 'accepted', 'failed', 'dead', 'unknown', 'cancelled', 'deferred', 'uncertain', 'retried'))
 ) partition by range (id);
 create index event_order_idx on ficus.event (xid, seq);
 comment on table ficus.event is 'Every transition of a message, once.';

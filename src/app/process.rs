@@ -252,7 +252,14 @@ impl Process {
                     &stop,
                     "engine.listen",
                     config.engine.listen,
-                    engine::start(&config.engine, pool.clone(), legacy, name, &tasks, &stop)?,
+                    engine::start(
+                        &config.engine,
+                        pool.clone(),
+                        legacy,
+                        name,
+                        &metrics.engine,
+                        (&tasks, &stop),
+                    )?,
                 )?;
             }
         }

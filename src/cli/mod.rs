@@ -16,6 +16,8 @@ mod flag;
 mod freeze;
 mod guard;
 mod issued;
+mod message;
+mod message_table;
 mod output;
 mod overrides;
 mod rollback;
@@ -149,6 +151,9 @@ enum Command {
     /// What people were told of, and are still to be
     #[command(subcommand)]
     Alert(alert::Command),
+    /// What becomes of messages; send again, settle, hold back, let go
+    #[command(subcommand)]
+    Message(message::Command),
     /// Bearer tokens of the admin API
     #[command(subcommand)]
     Token(token::Command),
@@ -215,6 +220,7 @@ fn run_client(global: &Globals, output: &Output, command: Command) -> Result<Exi
             Command::Unfreeze(args) => freeze::unfreeze(&client, args).await,
             Command::Audit(command) => audit::run(&client, command).await,
             Command::Alert(command) => alert::run(&client, command).await,
+            Command::Message(command) => message::run(&client, command).await,
             Command::Apikey(command) => apikey::run(&client, command).await,
             Command::Token(command) => token::run(&client, command).await,
             Command::Serve(_)

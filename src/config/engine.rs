@@ -8,10 +8,13 @@ use std::time::Duration;
 use super::section::Section;
 use super::{address, value};
 use crate::engine::legacy::Statements;
+use crate::engine::worker::{OnUncertain, Settling};
 use crate::engine::{Config, Email};
 use crate::laravel::envelope::Cipher;
 
 const LEASE: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
+const SETTLE: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3600);
 const KEYS: RangeInclusive<Duration> =
     Duration::from_secs(24 * 3600)..=Duration::from_secs(30 * 24 * 3600);
 
@@ -38,6 +41,14 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
     let mut legacy = section.section("legacy");
     let statements = Statements::read(|name| legacy.text(name, value::statement));
     legacy.finish();
+    let on_uncertain = section.word(
+        "on_uncertain",
+        &[
+            ("at_most_once", OnUncertain::AtMostOnce),
+            ("at_least_once", OnUncertain::AtLeastOnce),
+        ],
+    );
+    let settle_after = section.duration("settle_after", SETTLE);
     let dkim = super::dkim::read(&mut section);
     section.finish();
     Some(Config {
@@ -57,6 +68,10 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         keep_days: i32::try_from(keep_days?).ok()?,
         statements: statements?,
         dkim: dkim?,
+        settling: Settling {
+            on_uncertain: on_uncertain?,
+            after: settle_after?,
+        },
     })
 }
 

@@ -28,6 +28,30 @@ const POLL: Duration = Duration::from_millis(50);
 /// Bytes of an answer that is kept.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
+/// What a repetition gets when the first one's answer is not kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// The change as it stands.
+    Change,
+    /// Nothing: it is kept nowhere, since it holds a secret.
+    Secret,
+    /// Nothing: it is no change of the control state, so nobody else knows it.
+    Beside,
+}
+
+impl Answer {
+    fn of(method: &Method, path: &str) -> Self {
+        let is_post = *method == Method::POST;
+        if is_post && (path.ends_with("/tokens") || path.ends_with("/api-keys")) {
+            return Self::Secret;
+        }
+        if path.starts_with("/api/v1/messages") || path == "/api/v1/holds" {
+            return Self::Beside;
+        }
+        Self::Change
+    }
+}
+
 /// Runs a write with a key once. Requests without a key pass.
 pub(super) async fn once(
     axum::extract::State((state, path)): axum::extract::State<(State, &'static str)>,
@@ -51,9 +75,8 @@ pub(super) async fn once(
         .into_response();
     };
     let key = key.to_owned();
-    let secret = *request.method() == Method::POST
-        && (path.ends_with("/tokens") || path.ends_with("/api-keys"));
-    match keyed(&state, path, secret, key, request, next).await {
+    let answer = Answer::of(request.method(), path);
+    match keyed(&state, path, answer, key, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
@@ -62,7 +85,7 @@ pub(super) async fn once(
 async fn keyed(
     state: &State,
     path: &str,
-    secret: bool,
+    answer: Answer,
     key: String,
     request: Request,
     next: Next,
@@ -93,16 +116,16 @@ async fn keyed(
     };
     let actor = caller.actor.clone();
     if let Some(kept) = rollout::kept(&state.db, &actor, &key).await? {
-        return repeat(state, &actor, &key, kept, secret).await;
+        return repeat(state, &actor, &key, kept, answer).await;
     }
     caller.key = Some(key.clone());
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     if response.extensions().get::<Repeated>().is_some()
         && let Some(kept) = rollout::kept(&state.db, &actor, &key).await?
     {
-        return repeat(state, &actor, &key, kept, secret).await;
+        return repeat(state, &actor, &key, kept, answer).await;
     }
-    if !response.status().is_success() || secret {
+    if !response.status().is_success() || answer == Answer::Secret {
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
@@ -134,7 +157,7 @@ async fn repeat(
     actor: &str,
     key: &RequestKey,
     mut kept: Kept,
-    secret: bool,
+    answer: Answer,
 ) -> Result<Response, Problem> {
     if !kept.same {
         return Err(Problem::new(
@@ -144,7 +167,7 @@ async fn repeat(
         )
         .hint("take a fresh key for each write, and the same one only to repeat it"));
     }
-    if secret {
+    if answer == Answer::Secret {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             "done-once",
@@ -162,6 +185,14 @@ async fn repeat(
     }
     let (status, body) = match kept.answer {
         Some(answer) => answer,
+        None if answer == Answer::Beside => {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "done-once",
+                "this was done already, and its answer was lost",
+            )
+            .hint("look with `ficus message show`; the same command without the key is safe to repeat"));
+        }
         // Whoever did it went away before the answer was known: what it did stands.
         None => {
             let written = Written::resumed(&state.db, kept.change).await;

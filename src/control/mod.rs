@@ -20,8 +20,10 @@ mod flags;
 mod freezes;
 mod guard;
 mod health;
+mod holds;
 mod idempotency;
 mod local;
+mod messages;
 mod metrics;
 mod ofrep;
 mod openapi;
@@ -50,6 +52,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::operations;
 use crate::flags::Flags;
 use crate::proxy::explain::{ExplainRequest, Explainer, Explanation};
 use crate::rollout::queries::Queries;
@@ -60,7 +63,9 @@ pub use auth::Caller;
 pub use endpoint::Endpoint;
 pub use error::{Document, Problem};
 pub use freezes::{FreezeWritten, parse_span};
+pub use holds::{HoldWritten, ReleaseWritten};
 pub use local::{LocalStatus, local_router};
+pub use messages::{RetryWritten, SettleWritten};
 pub use rollback::RollbackScope;
 pub use status::Overview;
 pub use waves::{PlanWritten, WaveWritten};
@@ -313,6 +318,33 @@ pub fn endpoints() -> Vec<Endpoint> {
             .says("List alerts, newest first: what people were told of, and are still to be")
             .query::<alerts::ListQuery>()
             .answers::<Page<crate::alerts::Standing>>(),
+        read("/api/v1/messages", get(messages::list))
+            .says("List messages, newest first, their recipients masked")
+            .query::<messages::ListQuery>()
+            .answers::<Page<operations::MessageRow>>(),
+        write(Method::POST, "/api/v1/messages/retry", post(messages::retry))
+            .says("Make messages due again that had failed for good, each with its own answer")
+            .takes::<messages::RetryBody>()
+            .answers::<RetryWritten>(),
+        read("/api/v1/messages/{message}", get(messages::show))
+            .says("A message's whole story: its attempts, their ends, what it waits for, what was done with it")
+            .answers::<operations::MessageDetail>(),
+        write(Method::POST, "/api/v1/messages/{message}/settle", post(messages::settle))
+            .says("Say how the uncertain attempt of a message ended")
+            .takes::<messages::SettleBody>()
+            .answers::<SettleWritten>(),
+        read("/api/v1/holds", get(holds::list))
+            .says("List what is held back")
+            .query::<holds::ListQuery>()
+            .answers::<Page<operations::Hold>>(),
+        write(Method::POST, "/api/v1/holds", post(holds::hold))
+            .says("Hold back the messages of a tenant or a campaign: nothing more of it begins")
+            .takes::<holds::HoldBody>()
+            .answers::<HoldWritten>(),
+        write(Method::DELETE, "/api/v1/holds", delete(holds::release))
+            .says("Let go of what is held back")
+            .takes::<holds::HoldBody>()
+            .answers::<ReleaseWritten>(),
         read("/api/v1/audit/head", get(audit::head))
             .says("The end of the audit's chain of hashes")
             .answers::<rollout::audit::Head>(),

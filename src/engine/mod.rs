@@ -22,6 +22,7 @@ pub mod letter;
 pub mod links;
 pub mod mail;
 pub mod message;
+pub mod operations;
 pub mod provider;
 pub mod queue;
 mod quota;
@@ -79,6 +80,7 @@ pub struct Config {
     /// Who signs mails, by domain.
     pub dkim: BTreeMap<String, mail::dkim::Source>,
     pub links: links::Config,
+    pub settling: worker::Settling,
 }
 
 /// How e-mails leave.

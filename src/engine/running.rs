@@ -26,6 +26,7 @@ use super::submit::Submitter;
 use super::worker::{self, Hints, House, Options, Worker, keep_house};
 use super::{Config, Email, Handle, router};
 use crate::laravel::envelope::{AppKey, Opener};
+use crate::telemetry::EngineMetrics;
 
 /// The engine's routes, and its tasks in `tasks`: they end at `stop`, after what is under way has ended. `ficus` has the schema of
 /// `migrations/`; `legacy` is read and written by the configured statements alone. `name` is for people.
@@ -38,8 +39,8 @@ pub fn start(
     ficus: PgPool,
     legacy: PgPool,
     name: String,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    metrics: &EngineMetrics,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
 ) -> anyhow::Result<Router> {
     // Bounds: three statements at a time, two seconds at the stop.
     let links = Links::start(
@@ -56,7 +57,14 @@ pub fn start(
         false => Quota::off(),
     };
     let hints = match config.email {
-        Email::Sandbox => work(config, &ficus, name, Sandbox::default(), tasks, stop),
+        Email::Sandbox => work(
+            config,
+            &ficus,
+            name,
+            Sandbox::default(),
+            metrics,
+            (tasks, stop),
+        ),
         Email::Smtp => {
             let composer = Composer::new(
                 ficus.clone(),
@@ -66,7 +74,7 @@ pub fn start(
             );
             let servers = Servers::new(legacy.clone(), settings(config)?);
             let provider = email::Email::new(composer, servers);
-            work(config, &ficus, name, provider, tasks, stop)
+            work(config, &ficus, name, provider, metrics, (tasks, stop))
         }
     };
     let (engine, campaigns) = (Uuid::now_v7(), Arc::new(Notify::new()));
@@ -89,10 +97,13 @@ pub fn start(
     let house = House {
         keep_days: config.keep_days,
         dedup_keep: config.dedup_keep,
+        settling: config.settling,
+        metrics: metrics.clone(),
     };
     tasks.spawn(keep_house(ficus.clone(), house, stop.clone()));
     let handle = Handle {
-        submitter: Submitter::start(ficus.clone(), tasks, stop.clone()),
+        submitter: Submitter::start(ficus.clone(), tasks, stop.clone())
+            .measured(metrics.clone(), "api"),
         pool: ficus,
         legacy,
         quota,
@@ -108,8 +119,8 @@ fn work<P: Provider>(
     pool: &PgPool,
     name: String,
     provider: P,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    metrics: &EngineMetrics,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
 ) -> Hints {
     let queue = PostgresQueue::new(pool.clone(), name, config.lease);
     let options = Options {
@@ -122,6 +133,7 @@ fn work<P: Provider>(
         ..Options::default()
     };
     let (worker, hints) = Worker::new(Arc::new(queue), Arc::new(provider), options);
+    let worker = worker.measured(metrics.clone());
     tasks.spawn(worker.run(stop.clone()));
     hints
 }

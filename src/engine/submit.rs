@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::group::{Bounds, Fault, Group, Statement};
 use super::message::{Accepted, MessageId, NewMessage};
+use crate::telemetry::EngineMetrics;
 
 /// Two commits at once: one is written to the disk while the next is read by the database.
 const BOUNDS: Bounds = Bounds {
@@ -26,13 +27,31 @@ pub type StoreFault = std::sync::Arc<sqlx::Error>;
 pub struct Submitter {
     group: Group<NewMessage, Accepted, StoreFault>,
     pool: PgPool,
+    metrics: EngineMetrics,
+    /// Who hands in here, as the duplicates are counted.
+    source: &'static str,
 }
 
 impl Submitter {
     /// Runs until `stop`, in tasks of `tasks`.
     pub fn start(pool: PgPool, tasks: &TaskTracker, stop: CancellationToken) -> Self {
         let group = Group::start(Accept(pool.clone()), BOUNDS, tasks, stop);
-        Self { group, pool }
+        Self {
+            group,
+            pool,
+            metrics: EngineMetrics::default(),
+            source: "other",
+        }
+    }
+
+    /// The same, for who is called `source` (`api`, `campaign`, `queue`): what they hand in twice is counted into these.
+    pub fn measured(&self, metrics: EngineMetrics, source: &'static str) -> Self {
+        let this = self.clone();
+        Self {
+            metrics,
+            source,
+            ..this
+        }
     }
 
     /// What became of each, in their order. An error: none of them was stored, or, where the connection was lost, nobody knows;
@@ -43,13 +62,19 @@ impl Submitter {
     ) -> Result<Vec<Accepted>, Fault<StoreFault>> {
         // Its own, should the group's statement fail because of somebody else's.
         let again = messages.clone();
-        match self.group.call(messages).await {
+        let accepted = match self.group.call(messages).await {
             Err(Fault::Statement(fault)) if is_about_a_row(&fault) => {
                 let alone = accept(&self.pool, again).await;
                 alone.map_err(|fault| Fault::Statement(StoreFault::new(fault)))
             }
             done => done,
+        }?;
+        let is_known = |it: &&Accepted| matches!(it, Accepted::Duplicate(_));
+        let duplicates = accepted.iter().filter(is_known).count() as u64;
+        if duplicates > 0 {
+            self.metrics.duplicates(self.source, duplicates);
         }
+        Ok(accepted)
     }
 }
 

@@ -112,3 +112,23 @@ pub(super) async fn take(
     within(insert.execute(connection)).await?;
     Ok(())
 }
+
+/// Takes the key for a write that is no change of the control state. False: it is taken. Of two at once the second waits for the first.
+pub(super) async fn take_beside(
+    connection: &mut PgConnection,
+    actor: &str,
+    key: &RequestKey,
+) -> Result<bool, Error> {
+    let insert = sqlx::query(
+        "insert into ficus.idempotency as i (actor, key, request, revision, changed, changed_at)
+         select $1, $2, $3, k.revision, 0, clock_timestamp() from ficus.clock as k
+         on conflict on constraint idempotency_pkey do update
+             set request = excluded.request, made_at = clock_timestamp(), revision = excluded.revision, changed = 0,
+                 changed_at = excluded.changed_at, status = null, answer = null
+             where i.made_at < clock_timestamp() - interval '24 hours'",
+    )
+    .bind(actor)
+    .bind(&key.key)
+    .bind(key.request.as_slice());
+    Ok(within(insert.execute(connection)).await?.rows_affected() > 0)
+}

@@ -8,6 +8,7 @@
 
 mod api_keys;
 pub mod audit;
+mod beside;
 mod capabilities;
 mod confirm;
 pub mod controller;
@@ -36,6 +37,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use api_keys::{ApiKey, create_api_key, list_api_keys, revoke_api_key};
+pub use beside::Beside;
 pub use capabilities::{Capability, Wanted, capabilities, capability, register_capabilities};
 pub use confirm::{Confirmation, Proxy, ProxyState, confirm};
 pub use error::{Blocker, Error};

@@ -18,16 +18,24 @@ const BOUNDS: [f64; 17] = [
 ];
 
 /// A histogram of seconds that is counted without a lock.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Histogram(Arc<Cells>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Cells {
+    /// Ascending.
+    bounds: &'static [f64],
     /// One a bound, and one for what lies above the last.
-    counts: [AtomicU64; BOUNDS.len() + 1],
+    counts: Box<[AtomicU64]>,
     micros: AtomicU64,
     /// The latest recorded request of each bucket.
-    exemplars: [ArcSwapOption<Exemplar>; BOUNDS.len() + 1],
+    exemplars: Box<[ArcSwapOption<Exemplar>]>,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::with(&BOUNDS)
+    }
 }
 
 /// One request of a bucket, which its trace tells more about.
@@ -39,8 +47,23 @@ pub struct Exemplar {
 }
 
 impl Histogram {
+    /// With these upper bounds, ascending.
+    pub fn with(bounds: &'static [f64]) -> Self {
+        let cells = 0..=bounds.len();
+        Self(Arc::new(Cells {
+            bounds,
+            counts: cells.clone().map(|_| AtomicU64::default()).collect(),
+            micros: AtomicU64::default(),
+            exemplars: cells.map(|_| ArcSwapOption::default()).collect(),
+        }))
+    }
+
+    fn cell(&self, seconds: f64) -> usize {
+        self.0.bounds.partition_point(|bound| *bound < seconds)
+    }
+
     pub fn observe(&self, seconds: f64) {
-        let cell = BOUNDS.partition_point(|bound| *bound < seconds);
+        let cell = self.cell(seconds);
         self.0.counts[cell].fetch_add(1, Ordering::Relaxed);
         self.0
             .micros
@@ -49,7 +72,7 @@ impl Histogram {
 
     /// Remembers an observed request by its trace.
     pub fn exemplify(&self, seconds: f64, trace: u128) {
-        let cell = BOUNDS.partition_point(|bound| *bound < seconds);
+        let cell = self.cell(seconds);
         self.0.exemplars[cell].store(Some(Arc::new(Exemplar {
             trace,
             seconds,
@@ -59,14 +82,14 @@ impl Histogram {
 
     /// Of the bucket up to `bound`, infinity for the last.
     pub fn exemplar(&self, bound: f64) -> Option<Arc<Exemplar>> {
-        let cell = BOUNDS.partition_point(|it| *it < bound);
+        let cell = self.cell(bound);
         self.0.exemplars[cell].load_full()
     }
 }
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+        let bounds = self.0.bounds.iter().copied().chain([f64::MAX]);
         let buckets: Vec<(f64, u64)> = bounds
             .zip(self.0.counts.iter().map(|c| c.load(Ordering::Relaxed)))
             .collect();

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::capability::{CapabilityMetrics, RequestLabels, STATUSES, SideMetrics};
+use super::engine::EngineMetrics;
 use super::exemplars;
 use super::guard::GuardMetrics;
 use super::histogram::Histogram;
@@ -81,6 +82,7 @@ pub struct Metrics {
     pub freezes: Gauge,
     pub slow_readers: Gauge,
     pub guard: GuardMetrics,
+    pub engine: EngineMetrics,
 }
 
 impl Default for Metrics {
@@ -122,6 +124,7 @@ impl Metrics {
             freezes: Gauge::default(),
             slow_readers: Gauge::default(),
             guard: GuardMetrics::default(),
+            engine: EngineMetrics::default(),
         };
         let r = &mut metrics.registry;
         // The text format adds `_total` to counters and the unit to what has one.
@@ -256,6 +259,7 @@ impl Metrics {
             metrics.slow_readers.clone(),
         );
         metrics.guard.register(r);
+        metrics.engine.register(r);
         metrics
     }
 

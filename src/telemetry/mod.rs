@@ -3,6 +3,7 @@
 //! This file starts the log; what is counted stands in [`metrics`], what is recorded of single requests in [`traces`].
 
 mod capability;
+mod engine;
 mod exemplars;
 mod guard;
 mod histogram;
@@ -17,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use capability::CapabilityMetrics;
+pub use engine::EngineMetrics;
 pub use guard::GuardMetrics;
 pub use histogram::Histogram;
 pub use metrics::Metrics;

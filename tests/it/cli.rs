@@ -115,6 +115,14 @@ async fn every_command_has_help_with_an_example() {
         "apikey create",
         "apikey list",
         "apikey revoke",
+        "message show",
+        "message list",
+        "message dead-letters",
+        "message retry",
+        "message settle",
+        "message hold",
+        "message release",
+        "message holds",
     ];
     for command in commands {
         let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();

@@ -21,6 +21,7 @@ fn filled(path: &str) -> String {
         .replace("{revision}", "1")
         .replace("{name}", "nobody")
         .replace("{wave}", "none")
+        .replace("{message}", "01931c5e-7a40-7000-8000-000000000001")
         .replace("{key}", "dashboard")
 }
 

@@ -26,6 +26,7 @@ mod fleet;
 mod guard;
 mod identity;
 mod laravel;
+mod messages;
 mod ofrep;
 mod openness;
 mod proxy;

@@ -46,6 +46,9 @@ pub struct Outcome {
 
 /// Hands messages over, many at a time, each by its own future.
 pub trait Provider: Send + Sync + 'static {
+    /// Its kind, by which outcomes are counted.
+    fn name(&self) -> &'static str;
+
     /// Hands one over. `intent` is recorded before a byte of it leaves, and never for a message that cannot leave.
     fn send(&self, due: &Due, intent: Intent) -> impl Future<Output = Outcome> + Send;
 }

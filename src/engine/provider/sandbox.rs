@@ -16,6 +16,10 @@ pub struct Sandbox {
 }
 
 impl Provider for Sandbox {
+    fn name(&self) -> &'static str {
+        "sandbox"
+    }
+
     async fn send(&self, due: &Due, intent: Intent) -> Outcome {
         if intent.record("sandbox".to_owned()).await.is_err() {
             return Outcome::not_sent("withheld");

@@ -56,6 +56,21 @@ pub enum Class {
     Uncertain,
 }
 
+impl Class {
+    /// As logs have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Permanent => "permanent",
+            Self::RateLimited(_) => "rate-limited",
+            Self::Transient(_) => "transient",
+            Self::Account => "account",
+            Self::NotSent => "not-sent",
+            Self::Uncertain => "uncertain",
+        }
+    }
+}
+
 /// Why a message waits although nothing was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {

@@ -2,8 +2,9 @@
 //!
 //! Its own file, because the order of these three is what docs/ENGINE.md promises.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use super::super::provider::{Intent, Outcome, Provider};
 use super::super::queue::{Begin, Due, Ended, Queue};
 use super::super::retry::{self, Class, State, Step};
 use super::super::submit::StoreFault;
+use crate::telemetry::EngineMetrics;
 
 /// After credentials were refused, until they are tried again with one message.
 const ACCOUNT_WAIT: TimeDelta = TimeDelta::minutes(5);
@@ -93,9 +95,26 @@ pub struct Attempts<P> {
     pub provider: Arc<P>,
     pub begins: Group<Begin, bool, StoreFault>,
     pub ends: Group<Ended, (), StoreFault>,
+    pub metrics: EngineMetrics,
 }
 
-/// How far the intent has come.
+/// How far the intent has come, and through what the message goes.
+#[derive(Default)]
+struct Asked {
+    state: AtomicU8,
+    connection: OnceLock<String>,
+}
+
+impl Asked {
+    fn state(&self) -> u8 {
+        self.state.load(Ordering::Relaxed)
+    }
+
+    fn connection(&self) -> &str {
+        self.connection.get().map_or("", String::as_str)
+    }
+}
+
 const NOT_ASKED: u8 = 0;
 const GRANTED: u8 = 1;
 const REFUSED: u8 = 2;
@@ -104,15 +123,17 @@ const UNKNOWN: u8 = 3;
 impl<P: Provider> Attempts<P> {
     /// Makes the next attempt at a message whose shard is held under `epoch`.
     pub async fn make(&self, due: Due, epoch: i64) -> After {
+        let start = Instant::now();
         if due.in_doubt {
             let ended = ended(&due, due.begun, epoch, End::Uncertain, "interrupted", None);
+            self.tell(&due, &ended, "interrupted", "", start);
             return self.end(ended, After::Ended).await;
         }
         let number = due.begun.saturating_add(1);
-        let state = Arc::new(AtomicU8::new(NOT_ASKED));
-        let intent = self.intent(&due, number, epoch, Arc::clone(&state));
+        let asked = Arc::new(Asked::default());
+        let intent = self.intent(&due, number, epoch, &asked);
         let outcome = self.provider.send(&due, intent).await;
-        match state.load(Ordering::Relaxed) {
+        match asked.state() {
             REFUSED => After::Refused,
             // Nobody knows whether it was written down: then it is found in doubt, which is the safe side.
             UNKNOWN => After::NotBegun,
@@ -122,14 +143,45 @@ impl<P: Provider> Attempts<P> {
                 tracing::error!(tenant = %due.tenant, code = outcome.code, "a tenant's mail server cannot be used; its messages wait");
                 After::Blocked(Utc::now() + ACCOUNT_WAIT)
             }
-            _ => self.conclude(&due, number, epoch, outcome).await,
+            NOT_ASKED => {
+                // It ends without having left. The attempt is written down all the same: the next one has to have another number.
+                let written = self
+                    .intent(&due, number, epoch, &asked)
+                    .record(String::new());
+                match written.await {
+                    Ok(()) => {
+                        self.finish(&due, number, epoch, outcome, &asked, start)
+                            .await
+                    }
+                    Err(_) if asked.state() == REFUSED => After::Refused,
+                    Err(_) => After::NotBegun,
+                }
+            }
+            _ => {
+                self.finish(&due, number, epoch, outcome, &asked, start)
+                    .await
+            }
         }
     }
 
-    /// Writes the attempt down once it is known through what the message goes, and says in `state` how that went.
-    fn intent(&self, due: &Due, number: i16, epoch: i64, state: Arc<AtomicU8>) -> Intent {
+    async fn finish(
+        &self,
+        due: &Due,
+        number: i16,
+        epoch: i64,
+        outcome: Outcome,
+        asked: &Asked,
+        start: Instant,
+    ) -> After {
+        let (class, (ended, after)) = (outcome.class, conclude(due, number, epoch, outcome));
+        self.tell(due, &ended, class.as_str(), asked.connection(), start);
+        self.end(ended, after).await
+    }
+
+    /// Writes the attempt down once it is known through what the message goes, and says in `asked` how that went.
+    fn intent(&self, due: &Due, number: i16, epoch: i64, asked: &Arc<Asked>) -> Intent {
         let (id, tenant, campaign) = (due.id, due.tenant, due.campaign);
-        let begins = self.begins.clone();
+        let (begins, asked) = (self.begins.clone(), Arc::clone(asked));
         Intent::new(move |connection| async move {
             let begin = Begin {
                 id,
@@ -137,7 +189,7 @@ impl<P: Provider> Attempts<P> {
                 tenant,
                 campaign,
                 epoch,
-                connection,
+                connection: connection.clone(),
             };
             let granted = begins.call(vec![begin]).await;
             let (seen, answer) = match granted.as_deref() {
@@ -145,34 +197,45 @@ impl<P: Provider> Attempts<P> {
                 Ok(_) => (REFUSED, Err(Withheld)),
                 Err(_) => (UNKNOWN, Err(Withheld)),
             };
-            state.store(seen, Ordering::Relaxed);
+            let _ = asked.connection.set(connection);
+            asked.state.store(seen, Ordering::Relaxed);
             answer
         })
     }
 
-    async fn conclude(&self, due: &Due, number: i16, epoch: i64, outcome: Outcome) -> After {
-        let now = Utc::now();
-        let step = retry::next(state_of(due, now), outcome.class, now, &mut rand::rng());
-        let (end, again, after) = match step {
-            Step::Done => (End::Accepted, None, After::Ended),
-            Step::Fail => (End::Failed, None, After::Ended),
-            Step::DeadLetter(_) => (End::Dead, None, After::Ended),
-            Step::Park => (End::Uncertain, None, After::Ended),
-            Step::HoldAccount { state } => {
-                let at = now + ACCOUNT_WAIT;
-                (End::Deferred, Some((at, used(state))), After::Blocked(at))
-            }
-            Step::Wait { at, state } => {
-                let after = match outcome.class {
-                    Class::RateLimited(_) | Class::NotSent => After::Blocked(at),
-                    _ => After::Again(at),
-                };
-                (End::Deferred, Some((at, used(state))), after)
-            }
+    /// One event an attempt, and its counts. Nobody's address, and nothing of what it says.
+    fn tell(
+        &self,
+        due: &Due,
+        ended: &Ended,
+        class: &'static str,
+        connection: &str,
+        start: Instant,
+    ) {
+        let channel = due.channel.as_str();
+        let outcome = match ended.end {
+            End::Accepted => "sent",
+            other => other.as_str(),
         };
-        let mut ended = ended(due, number, epoch, end, &outcome.code, again);
-        ended.reference = outcome.reference;
-        self.end(ended, after).await
+        self.metrics.ended(channel, self.provider.name(), outcome);
+        if let (End::Accepted, Some(made)) = (ended.end, due.id.made_at()) {
+            let took = (Utc::now() - made).as_seconds_f64();
+            self.metrics.sent_after(channel, took);
+        }
+        tracing::info!(
+            id = %due.id,
+            number = ended.number,
+            tenant = due.tenant.0,
+            campaign = due.campaign,
+            channel,
+            connection,
+            class,
+            end = ended.end.as_str(),
+            code = ended.code,
+            next = ended.again.map(|(at, _)| at.to_rfc3339()),
+            ms = start.elapsed().as_secs_f64() * 1e3,
+            "attempt ended"
+        );
     }
 
     async fn end(&self, ended: Ended, after: After) -> After {
@@ -182,6 +245,32 @@ impl<P: Provider> Attempts<P> {
             Err(_) => After::Refused,
         }
     }
+}
+
+/// What an attempt's end is, and what its lane is to know.
+fn conclude(due: &Due, number: i16, epoch: i64, outcome: Outcome) -> (Ended, After) {
+    let now = Utc::now();
+    let step = retry::next(state_of(due, now), outcome.class, now, &mut rand::rng());
+    let (end, again, after) = match step {
+        Step::Done => (End::Accepted, None, After::Ended),
+        Step::Fail => (End::Failed, None, After::Ended),
+        Step::DeadLetter(_) => (End::Dead, None, After::Ended),
+        Step::Park => (End::Uncertain, None, After::Ended),
+        Step::HoldAccount { state } => {
+            let at = now + ACCOUNT_WAIT;
+            (End::Deferred, Some((at, used(state))), After::Blocked(at))
+        }
+        Step::Wait { at, state } => {
+            let after = match outcome.class {
+                Class::RateLimited(_) | Class::NotSent => After::Blocked(at),
+                _ => After::Again(at),
+            };
+            (End::Deferred, Some((at, used(state))), after)
+        }
+    };
+    let mut ended = ended(due, number, epoch, end, &outcome.code, again);
+    ended.reference = outcome.reference;
+    (ended, after)
 }
 
 fn ended(

@@ -4,6 +4,7 @@
 //! one task decides, and as many as may be under way wait for servers.
 
 mod attempt;
+mod house;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,9 +13,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use self::house::{House, OnUncertain, Settling, keep_house};
 
 use self::attempt::{After, Attempts, Begins, Ends};
 use super::group::{self, Group};
@@ -23,6 +26,7 @@ use super::message::{MessageId, SHARDS, shard_of};
 use super::provider::Provider;
 use super::queue::{Due, Held, Queue};
 use crate::ids::TenantId;
+use crate::telemetry::EngineMetrics;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -77,6 +81,7 @@ pub struct Worker<Q, P> {
     provider: Arc<P>,
     options: Options,
     hints: mpsc::Receiver<TenantId>,
+    metrics: EngineMetrics,
 }
 
 /// What the deciding task hears of.
@@ -100,8 +105,14 @@ impl<Q: Queue, P: Provider> Worker<Q, P> {
             provider,
             options,
             hints: heard,
+            metrics: EngineMetrics::default(),
         };
         (worker, Hints(hints))
+    }
+
+    /// Counts into these; without them it counts for nobody.
+    pub fn measured(self, metrics: EngineMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Sends until `stop`; then lets what is under way end, and lets go of its shards.
@@ -122,6 +133,7 @@ impl<Q: Queue, P: Provider> Worker<Q, P> {
             provider: self.provider,
             begins: Group::start(begins, bounds, &tasks, groups.clone()),
             ends: Group::start(ends, bounds, &tasks, groups.clone()),
+            metrics: self.metrics,
         });
         let mut loop_ = Loop {
             queue: Arc::clone(&self.queue),
@@ -328,59 +340,4 @@ impl<Q: Queue, P: Provider> Loop<Q, P> {
 
 fn until(at: DateTime<Utc>) -> Instant {
     Instant::now() + (at - Utc::now()).to_std().unwrap_or_default()
-}
-
-/// What is kept, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct House {
-    /// Days of history.
-    pub keep_days: i32,
-    /// How long a message's key is known.
-    pub dedup_keep: Duration,
-}
-
-/// Keeps the tables of the queue small, until `stop`: turns the ring of what is due, makes the days ahead and drops the old ones, and
-/// forgets old keys.
-pub async fn keep_house(pool: sqlx::PgPool, house: House, stop: CancellationToken) {
-    const TURN: Duration = Duration::from_secs(30);
-    /// Days are made every hour: a week ahead, so that an engine that comes back finds today's.
-    const DAYS: u32 = 120;
-    let mut turns: u32 = 0;
-    loop {
-        if turns.is_multiple_of(DAYS) {
-            let made = sqlx::query("select ficus.keep_days(7, $1)").bind(house.keep_days);
-            if let Err(error) = made.execute(&pool).await {
-                tracing::warn!(%error, "could not make the days of the message history");
-            }
-            forget_keys(&pool, house.dedup_keep, &stop).await;
-        }
-        turns = turns.wrapping_add(1);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(TURN) => {}
-        }
-        let turned = sqlx::query("select ficus.turn_ring()").execute(&pool).await;
-        if let Err(error) = turned {
-            tracing::warn!(%error, "could not turn the ring of what is due");
-        }
-    }
-}
-
-async fn forget_keys(pool: &sqlx::PgPool, keep: Duration, stop: &CancellationToken) {
-    const BATCH: i32 = 10_000;
-    while !stop.is_cancelled() {
-        let forgotten: Result<i64, _> = sqlx::query_scalar("select ficus.forget_keys($1, $2)")
-            .bind(keep)
-            .bind(BATCH)
-            .fetch_one(pool)
-            .await;
-        match forgotten {
-            Ok(count) if count >= i64::from(BATCH) => {}
-            Ok(_) => return,
-            Err(error) => {
-                tracing::warn!(%error, "could not forget old keys");
-                return;
-            }
-        }
-    }
 }

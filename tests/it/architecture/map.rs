@@ -30,16 +30,28 @@ pub const IMPORTS: [(&str, &[&str]); 20] = [
         &["alerts", "db", "flags", "ids", "secret", "telemetry"],
     ),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer. alerts: it lists them.
+    // engine: what operators do with messages.
     (
         "control",
-        &["alerts", "flags", "ids", "proxy", "rollout", "telemetry"],
+        &[
+            "alerts",
+            "engine",
+            "flags",
+            "ids",
+            "proxy",
+            "rollout",
+            "telemetry",
+        ],
     ),
     // Whoever finds something wrong raises it, in the transaction that acts on it.
     ("alerts", &["secret"]),
     ("modern", &["ids"]),
     ("dashboard", &["ids", "modern"]),
-    // secret: the logins of mail servers.
-    ("engine", &["ids", "laravel", "modern", "secret"]),
+    // secret: the logins of mail servers. telemetry: its metrics, which know nothing of the migration.
+    (
+        "engine",
+        &["ids", "laravel", "modern", "secret", "telemetry"],
+    ),
     // It composes each feature's own Config, and reads nothing else of them.
     (
         "config",
@@ -82,12 +94,12 @@ pub const IMPORTS: [(&str, &[&str]); 20] = [
         ],
     ),
     // control and rollout: the CLI speaks the API's own types, and runs its routes in this process for --direct. alerts and
-    // identity: `ficus check` asks their places whether they answer.
+    // identity: `ficus check` asks their places whether they answer. engine: the API's types of messages.
     (
         "cli",
         &[
-            "alerts", "app", "config", "control", "db", "demo", "flags", "identity", "ids",
-            "proxy", "rollout",
+            "alerts", "app", "config", "control", "db", "demo", "engine", "flags", "identity",
+            "ids", "proxy", "rollout",
         ],
     ),
     // The product's user: it starts ficus as anybody would.

@@ -98,8 +98,8 @@ impl Engine {
             tables.pool().clone(),
             tables.legacy.pool().clone(),
             "test".to_owned(),
-            &tasks,
-            &stop,
+            &ficus::telemetry::EngineMetrics::default(),
+            (&tasks, &stop),
         );
         Self {
             service: Service::start(router.expect("an engine")).await,

@@ -5,6 +5,7 @@
 mod bed;
 mod campaigns;
 mod dkim;
+mod kills;
 mod links;
 mod messages;
 mod smtp;

@@ -2,6 +2,8 @@
 //!
 //! Its own file, because each promise of docs/ENGINE.md about the queue is a test here.
 
+mod measuring;
+mod operations;
 mod rings;
 mod worker;
 
@@ -21,9 +23,9 @@ use tokio_util::task::TaskTracker;
 use crate::support::Database;
 
 const LEASE: Duration = Duration::from_secs(3600);
-const TENANT: TenantId = TenantId(7);
+pub(crate) const TENANT: TenantId = TenantId(7);
 
-fn message(tenant: TenantId, key: &str) -> NewMessage {
+pub(crate) fn message(tenant: TenantId, key: &str) -> NewMessage {
     NewMessage {
         id: MessageId::new(),
         tenant,
@@ -38,12 +40,12 @@ fn message(tenant: TenantId, key: &str) -> NewMessage {
     }
 }
 
-fn submitter(pool: &PgPool) -> Submitter {
+pub(crate) fn submitter(pool: &PgPool) -> Submitter {
     Submitter::start(pool.clone(), &TaskTracker::new(), CancellationToken::new())
 }
 
 /// Accepts so many messages of a tenant.
-async fn accept(pool: &PgPool, tenant: TenantId, count: usize) -> Vec<MessageId> {
+pub(crate) async fn accept(pool: &PgPool, tenant: TenantId, count: usize) -> Vec<MessageId> {
     let messages = (0..count)
         .map(|n| message(tenant, &format!("{} {n}", MessageId::new())))
         .collect();
@@ -58,14 +60,14 @@ async fn accept(pool: &PgPool, tenant: TenantId, count: usize) -> Vec<MessageId>
 }
 
 /// An engine that holds every shard, and the epoch of the tenant's.
-async fn engine(pool: &PgPool, name: &str) -> (PostgresQueue, i64) {
+pub(crate) async fn engine(pool: &PgPool, name: &str) -> (PostgresQueue, i64) {
     let queue = PostgresQueue::new(pool.clone(), name.to_owned(), LEASE);
     let held = queue.take_shards(64).await.expect("the shards");
     let epoch = held.get(&7).copied();
     (queue, epoch.expect("the tenant's shard"))
 }
 
-fn begin(due: &Due, epoch: i64) -> Begin {
+pub(crate) fn begin(due: &Due, epoch: i64) -> Begin {
     Begin {
         id: due.id,
         number: due.begun + 1,
@@ -76,7 +78,7 @@ fn begin(due: &Due, epoch: i64) -> Begin {
     }
 }
 
-fn ended(due: &Due, epoch: i64, end: End) -> Ended {
+pub(crate) fn ended(due: &Due, epoch: i64, end: End) -> Ended {
     Ended {
         id: due.id,
         number: due.begun + 1,
@@ -98,7 +100,7 @@ async fn lease_is_over(pool: &PgPool) {
         .expect("the lease");
 }
 
-async fn count(pool: &PgPool, sql: &'static str) -> i64 {
+pub(crate) async fn count(pool: &PgPool, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(pool).await.expect(sql)
 }
 

@@ -45,6 +45,10 @@ impl Ledger {
 }
 
 impl Provider for Ledger {
+    fn name(&self) -> &'static str {
+        "ledger"
+    }
+
     async fn send(&self, due: &Due, intent: Intent) -> Outcome {
         if intent.record("ledger".to_owned()).await.is_err() {
             return Outcome::not_sent("withheld");

@@ -24,6 +24,10 @@ impl Email {
 }
 
 impl Provider for Email {
+    fn name(&self) -> &'static str {
+        "smtp"
+    }
+
     async fn send(&self, due: &Due, intent: Intent) -> Outcome {
         let composed = match self.composer.compose(due).await {
             Ok(composed) => composed,
