@@ -172,7 +172,7 @@ comment on table ficus.attempt_end is 'How each attempt ended, and with it the m
 -- What became of each message, in the order of the commits: whoever tells others of it reads on from where they stopped, and rows are never changed.
 create sequence ficus.event_seq;
 create table ficus.event (
-    -- A reader goes no further than the oldest transaction that still runs, so that none commits behind it.
+    -- A reader goes no further than the oldest transaction of this database that still runs (event_horizon), so that none commits behind it.
     xid xid8 not null default pg_current_xact_id(),
     seq bigint not null default nextval('ficus.event_seq'),
     id uuid not null,
@@ -537,8 +537,31 @@ as $$
 $$;
 comment on function ficus.take_reader is 'Who reads events.';
 
--- What a reader has not dealt with yet, in order, with the message that it is about.
-create function ficus.read_events(reader text, most integer) returns table (
+-- Before it every transaction of this database is over. Those of other databases of the server, which may run for hours, write no events here;
+-- one of which it is not known where it runs counts as ours.
+create function ficus.event_horizon() returns xid8
+    language sql volatile security definer set search_path = pg_catalog, pg_temp set jit = off
+as $$
+    with snapshot as materialized (
+        select pg_current_snapshot() as taken
+    ), elsewhere as materialized (
+        select l.transactionid from pg_locks as l join pg_stat_activity as a on a.pid = l.pid
+        where l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and l.granted
+        and a.datid <> (select d.oid from pg_database as d where d.datname = current_database())
+    )
+    select coalesce(
+        (
+            select x.id from snapshot as s cross join lateral pg_snapshot_xip(s.taken) as x (id)
+            where not exists (select from elsewhere as e where e.transactionid = x.id::xid) order by x.id limit 1
+        ),
+        (select pg_snapshot_xmax(s.taken) from snapshot as s)
+    )
+$$;
+comment on function ficus.event_horizon is 'Up to where events are complete.';
+
+-- What a reader has not dealt with yet before a horizon, in order, with the message that it is about. The horizon is asked for in a statement of its
+-- own before: what was over then is seen by this one.
+create function ficus.read_events(reader text, horizon text, most integer) returns table (
     xid text, seq bigint, id uuid, number smallint, tenant_id bigint, state text, code text, at timestamptz,
     channel text, campaign_id bigint, recipient text, content_id uuid
 )
@@ -548,7 +571,7 @@ as $$
     select e.xid::text, e.seq, e.id, e.number, e.tenant_id, e.state, e.code, e.at, m.channel, m.campaign_id, m.recipient, m.content_id
     from (
         select v.* from ficus.event as v, ficus.event_reader as r
-        where r.name = reader and (v.xid, v.seq) > (r.xid, r.seq) and v.xid < pg_snapshot_xmin(pg_current_snapshot())
+        where r.name = reader and (v.xid, v.seq) > (r.xid, r.seq) and v.xid < horizon::xid8
         order by v.xid, v.seq limit most
     ) as e
     cross join lateral (select * from ficus.message as m where m.id = e.id offset 0) as m
@@ -642,7 +665,7 @@ begin
     for thing in
         select p.oid::regprocedure::text from pg_proc as p where p.pronamespace = 'ficus'::regnamespace and p.proname in (
             'keep_days', 'accept_messages', 'fence_shared', 'fence', 'take_shards', 'release_shards', 'due_tenants', 'load_due',
-            'begin_attempts', 'end_attempts', 'turn_ring', 'first_id', 'take_reader', 'read_events', 'events_read', 'cancel_messages', 'forget_keys')
+            'begin_attempts', 'end_attempts', 'turn_ring', 'first_id', 'take_reader', 'read_events', 'event_horizon', 'events_read', 'cancel_messages', 'forget_keys')
     loop
         execute format('alter function %s owner to ficus_owner', thing);
         execute format('revoke execute on function %s from public', thing);

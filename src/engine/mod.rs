@@ -33,6 +33,7 @@ pub mod sealed;
 mod status;
 pub mod submit;
 pub mod template;
+pub mod tenancy;
 pub mod tracking;
 pub mod worker;
 

@@ -106,15 +106,15 @@ impl Teller {
         if reads != Some(true) {
             return Ok(false);
         }
-        // Before the events: what is read then is all that there was until here.
-        let horizon: String =
-            sqlx::query_scalar("select pg_snapshot_xmin(pg_current_snapshot())::text")
-                .fetch_one(&self.pool)
-                .await?;
+        // In a statement of its own, before the events: what was over then is seen below.
+        let horizon: String = sqlx::query_scalar("select ficus.event_horizon()::text")
+            .fetch_one(&self.pool)
+            .await?;
         let events: Vec<Event> = sqlx::query_as(
-            "select xid, seq, id, tenant_id, state, at, campaign_id, recipient, content_id from ficus.read_events($1, $2)",
+            "select xid, seq, id, tenant_id, state, at, campaign_id, recipient, content_id from ficus.read_events($1, $2, $3)",
         )
         .bind(READER)
+        .bind(&horizon)
         .bind(BATCH)
         .fetch_all(&self.pool)
         .await?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::Handle;
+use crate::engine::tenancy::read_as;
 use crate::modern::failed;
 use crate::modern::problem::Problem;
 use crate::modern::tenant::Tenant;
@@ -45,13 +46,15 @@ pub async fn show(
 ) -> Result<Json<Shown>, Problem> {
     let unknown = || Problem::not_found(format!("there is no message {id:?}"));
     let id = Uuid::try_parse(&id).map_err(|_| unknown())?;
+    let reading = failed("read the message");
+    let mut db = read_as(&engine.pool, tenant).await.map_err(reading)?;
     let message: Option<Row> = sqlx::query_as(
         "select m.channel, m.campaign_id, m.created_at, (select l.due_at from ficus.later as l where l.id = m.id)
          from ficus.message as m where m.id = $1 and m.tenant_id = $2",
     )
     .bind(id)
     .bind(tenant.0)
-    .fetch_optional(&engine.pool)
+    .fetch_optional(&mut *db)
     .await
     .map_err(failed("read the message"))?;
     let (channel, campaign_id, accepted_at, due_at) = message.ok_or_else(unknown)?;
@@ -61,7 +64,7 @@ pub async fn show(
          where a.id = $1 order by a.number",
     )
     .bind(id)
-    .fetch_all(&engine.pool)
+    .fetch_all(&mut *db)
     .await
     .map_err(failed("read the message's attempts"))?;
     let status = match attempts.last() {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::super::group::{Group, Statement};
@@ -103,11 +104,13 @@ pub struct Attempts<P> {
 struct Asked {
     state: AtomicU8,
     connection: OnceLock<String>,
+    /// Rung when it is known whether the attempt was written down.
+    known: Notify,
 }
 
 impl Asked {
     fn state(&self) -> u8 {
-        self.state.load(Ordering::Relaxed)
+        self.state.load(Ordering::Acquire)
     }
 
     fn connection(&self) -> &str {
@@ -119,6 +122,7 @@ const NOT_ASKED: u8 = 0;
 const GRANTED: u8 = 1;
 const REFUSED: u8 = 2;
 const UNKNOWN: u8 = 3;
+const ASKED: u8 = 4;
 
 impl<P: Provider> Attempts<P> {
     /// Makes the next attempt at a message whose shard is held under `epoch`.
@@ -133,6 +137,9 @@ impl<P: Provider> Attempts<P> {
         let asked = Arc::new(Asked::default());
         let intent = self.intent(&due, number, epoch, &asked);
         let outcome = self.provider.send(&due, intent).await;
+        if asked.state() == ASKED {
+            asked.known.notified().await;
+        }
         match asked.state() {
             REFUSED => After::Refused,
             // Nobody knows whether it was written down: then it is found in doubt, which is the safe side.
@@ -191,15 +198,22 @@ impl<P: Provider> Attempts<P> {
                 epoch,
                 connection: connection.clone(),
             };
-            let granted = begins.call(vec![begin]).await;
-            let (seen, answer) = match granted.as_deref() {
-                Ok([true]) => (GRANTED, Ok(())),
-                Ok(_) => (REFUSED, Err(Withheld)),
-                Err(_) => (UNKNOWN, Err(Withheld)),
-            };
             let _ = asked.connection.set(connection);
-            asked.state.store(seen, Ordering::Relaxed);
-            answer
+            asked.state.store(ASKED, Ordering::Release);
+            // Its own task, which ends with its statement: a provider that learns meanwhile that the message cannot leave drops this
+            // future, and the attempt is written down all the same.
+            let written = tokio::spawn(async move {
+                let granted = begins.call(vec![begin]).await;
+                let (seen, answer) = match granted.as_deref() {
+                    Ok([true]) => (GRANTED, Ok(())),
+                    Ok(_) => (REFUSED, Err(Withheld)),
+                    Err(_) => (UNKNOWN, Err(Withheld)),
+                };
+                asked.state.store(seen, Ordering::Release);
+                asked.known.notify_one();
+                answer
+            });
+            written.await.unwrap_or(Err(Withheld))
         })
     }
 

@@ -110,6 +110,14 @@ impl Engine {
         }
     }
 
+    /// Stops as a process does that is told to: what is under way ends.
+    pub async fn end(&mut self) {
+        self.stop.cancel();
+        self.service.stop().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     pub async fn hand_in(&self, messages: &Value) -> Response {
         let headers = [
             ("x-ficus-tenant", TENANT.to_string()),

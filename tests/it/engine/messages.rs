@@ -220,3 +220,33 @@ async fn a_server_that_is_away_costs_no_attempt_and_what_waits_goes_when_it_is_b
     let shown = engine.until_status(id, "accepted").await;
     assert_eq!(shown["attempts"][0]["number"], 1, "{shown}");
 }
+
+#[tokio::test]
+async fn legacy_and_the_engine_take_from_the_same_quota_and_together_never_too_much() {
+    let engine = Engine::start().await;
+    engine
+        .tables
+        .change_legacy("update email_s_m_s_limit_rates set email = 50 where owner_id = 2")
+        .await;
+    let by_legacy = async {
+        let mut taken = 0;
+        for _ in 0..40 {
+            let sql = "update email_s_m_s_limit_rates set email = email - 1 where owner_id = 2 and email > 0";
+            let done = sqlx::query(sql).execute(engine.tables.legacy.pool()).await;
+            taken += done.expect("legacy's own").rows_affected() as usize;
+        }
+        taken
+    };
+    let lists = (0..6).map(|list| {
+        let messages = (0..10).map(|n| message(&format!("ann{list}-{n}@example.com")));
+        let messages = Value::Array(messages.collect());
+        let engine = &engine;
+        async move {
+            let answer = engine.accept(&messages).await;
+            answer["accepted"].as_array().map_or(0, Vec::len)
+        }
+    });
+    let (by_legacy, by_engine) = tokio::join!(by_legacy, futures_util::future::join_all(lists));
+    assert_eq!(by_legacy + by_engine.iter().sum::<usize>(), 50);
+    assert_eq!(engine.tables.legacy(LEFT).await, 0);
+}

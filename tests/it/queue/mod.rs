@@ -5,6 +5,7 @@
 mod measuring;
 mod operations;
 mod rings;
+mod tenancy;
 mod worker;
 
 use std::time::Duration;

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use reqwest::{Method, Response};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::Database;
 
@@ -25,9 +27,11 @@ pub async fn legacy_database() -> Database {
     database
 }
 
-/// Serves until the test's runtime ends.
+/// Serves until it is stopped, or the test's runtime ends.
 pub struct Service {
     address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
     client: reqwest::Client,
 }
 
@@ -37,14 +41,30 @@ impl Service {
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("its address");
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let server = tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stopped);
+            served.await.expect("a server");
+        });
         // TLS is asked for its provider even where only plain HTTP is spoken. A second installation is no fault.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client");
-        Self { address, client }
+        Self {
+            address,
+            stop,
+            server,
+            client,
+        }
+    }
+
+    /// Answers nothing more, and lets go of what it served.
+    pub async fn stop(&mut self) {
+        self.stop.cancel();
+        (&mut self.server).await.expect("it served to its end");
     }
 
     /// As the proxy would ask on behalf of a tenant.
