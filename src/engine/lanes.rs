@@ -57,6 +57,8 @@ pub struct Lanes {
     turns: VecDeque<TenantId>,
     /// Who waits for a time.
     blocked: BTreeSet<(DateTime<Utc>, TenantId)>,
+    /// Whose server fails: nothing before that time, and then one at a time. Apart from the lanes, which go when nothing waits.
+    paused: BTreeMap<TenantId, DateTime<Utc>>,
     under_way: usize,
 }
 
@@ -67,6 +69,7 @@ impl Lanes {
             lanes: BTreeMap::new(),
             turns: VecDeque::new(),
             blocked: BTreeSet::new(),
+            paused: BTreeMap::new(),
             under_way: 0,
         }
     }
@@ -152,10 +155,16 @@ impl Lanes {
                 continue;
             };
             lane.in_turn = false;
-            if lane.blocked_until.is_some_and(|until| until > now) {
+            let paused = self.paused.get(&tenant);
+            if lane
+                .blocked_until
+                .as_ref()
+                .max(paused)
+                .is_some_and(|until| *until > now)
+            {
                 continue;
             }
-            let may = lane.under_way.len() < self.bounds.tenant_under_way;
+            let may = lane.under_way.len() < places(self.bounds, paused);
             let Some(due) = lane.waiting.pop_front_if(|_| may) else {
                 continue;
             };
@@ -169,10 +178,11 @@ impl Lanes {
 
     /// Stands at the end of the row, if it has something and is not there yet.
     fn take_turn(&mut self, tenant: TenantId) {
+        let places = places(self.bounds, self.paused.get(&tenant));
         if let Some(lane) = self.lanes.get_mut(&tenant)
             && !lane.in_turn
             && !lane.waiting.is_empty()
-            && lane.under_way.len() < self.bounds.tenant_under_way
+            && lane.under_way.len() < places
         {
             lane.in_turn = true;
             self.turns.push_back(tenant);
@@ -199,6 +209,18 @@ impl Lanes {
         }
     }
 
+    /// Takes nothing of it before `until`, and then one at a time, until [`Self::resume`]: also of what comes meanwhile.
+    pub fn pause(&mut self, tenant: TenantId, until: DateTime<Utc>) {
+        self.paused.insert(tenant, until);
+        self.blocked.insert((until, tenant));
+    }
+
+    /// Takes as much of it again as of anybody.
+    pub fn resume(&mut self, tenant: TenantId) {
+        self.paused.remove(&tenant);
+        self.take_turn(tenant);
+    }
+
     /// Forgets what waits of the tenants that `keep` does not want: their shards are another engine's.
     pub fn retain(&mut self, keep: impl Fn(TenantId) -> bool) {
         for (tenant, lane) in &mut self.lanes {
@@ -207,6 +229,7 @@ impl Lanes {
                 lane.more = false;
             }
         }
+        self.paused.retain(|tenant, _| keep(*tenant));
         self.lanes.retain(|_, lane| {
             !lane.under_way.is_empty() || !lane.waiting.is_empty() || lane.more || lane.loading
         });
@@ -215,6 +238,14 @@ impl Lanes {
     /// On their way.
     pub fn under_way(&self) -> usize {
         self.under_way
+    }
+}
+
+/// How many of one tenant may be on their way.
+fn places(bounds: Bounds, paused: Option<&DateTime<Utc>>) -> usize {
+    match paused {
+        Some(_) => bounds.tenant_under_way.min(1),
+        None => bounds.tenant_under_way,
     }
 }
 
@@ -339,6 +370,41 @@ mod tests {
         assert_eq!(lanes.take(now).map(|it| it.tenant.0), Some(2));
         assert_eq!(lanes.take(now).map(|it| it.tenant.0), None);
         assert_eq!(lanes.take(later).map(|it| it.tenant.0), Some(1));
+    }
+
+    #[test]
+    fn a_paused_tenant_waits_then_goes_one_by_one_and_resumed_as_anybody() {
+        let mut lanes = Lanes::new(BOUNDS);
+        let ids = read(&mut lanes, 1, 4);
+        read(&mut lanes, 2, 1);
+        let now = Utc::now();
+        let later = now + chrono::TimeDelta::seconds(5);
+        lanes.pause(TenantId(1), later);
+        let taken: Vec<i64> =
+            std::iter::from_fn(|| lanes.take(now).map(|it| it.tenant.0)).collect();
+        assert_eq!(taken, [2], "the other one is not touched");
+        let mut probes = || lanes.take(later).map(|it| it.id);
+        assert_eq!((probes(), probes()), (Some(ids[0]), None));
+        lanes.done(TenantId(1), ids[0]);
+        let mut probes = || lanes.take(later).map(|it| it.id);
+        assert_eq!((probes(), probes()), (Some(ids[1]), None));
+        lanes.resume(TenantId(1));
+        assert_eq!(lanes.take(later).map(|it| it.id), Some(ids[2]));
+    }
+
+    #[test]
+    fn a_pause_outlasts_what_waited_when_it_began() {
+        let mut lanes = Lanes::new(BOUNDS);
+        let ids = read(&mut lanes, 1, 1);
+        let now = Utc::now();
+        let later = now + chrono::TimeDelta::seconds(5);
+        lanes.take(now);
+        lanes.pause(TenantId(1), later);
+        lanes.done(TenantId(1), ids[0]);
+        read(&mut lanes, 1, 2);
+        assert!(lanes.take(now).is_none());
+        assert!(lanes.take(later).is_some());
+        assert!(lanes.take(later).is_none(), "one at a time");
     }
 
     #[test]
