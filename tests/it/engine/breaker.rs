@@ -2,8 +2,8 @@
 //!
 //! Its own file, because what counts here is what the server sees of us: connections and logins, and none of them for nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -42,9 +42,9 @@ async fn set_password(engine: &Engine, sealed: &str) {
 #[tokio::test]
 async fn a_thousand_messages_before_a_dead_server_make_few_connections_and_leave_when_it_is_back() {
     let cuts = Arc::new(AtomicUsize::new(0));
-    let (counted, start) = (Arc::clone(&cuts), Instant::now());
+    let (counted, first) = (Arc::clone(&cuts), OnceLock::new());
     let answer = move |line: &str| match line {
-        "CONNECT" if start.elapsed() < Duration::from_secs(5) => {
+        "CONNECT" if first.get_or_init(Instant::now).elapsed() < Duration::from_secs(5) => {
             counted.fetch_add(1, Ordering::Relaxed);
             Answer::Cut
         }
