@@ -156,7 +156,7 @@ impl Breakers {
         breaker.pauses += 1;
         let is_told =
             breaker.was_told || fault.kind == Kind::Account || now - breaker.since >= TELL_AFTER;
-        let trouble = is_told.then(|| Trouble {
+        let trouble = is_told.then_some(Trouble {
             tenant,
             since: breaker.since,
             fault,
