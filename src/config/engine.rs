@@ -13,6 +13,7 @@ use crate::engine::{Config, Email};
 use crate::laravel::envelope::Cipher;
 
 const LEASE: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
+const ACCOUNT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 const SETTLE: RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 3600);
 const KEYS: RangeInclusive<Duration> =
@@ -32,10 +33,12 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         cipher.map_or(Ok(()), |cipher| value::app_key(text, cipher))
     });
     let takes_quota = section.word("quota", &[("legacy", true), ("off", false)]);
+    let quota_tolerance = section.count("quota_tolerance", 0..=1_000_000);
     let under_way = section.count("under_way", 1..=8000);
     let tenant_under_way = section.count("tenant_under_way", 1..=8000);
     let connections = section.count("connections", 1..=100);
     let lease = section.duration("lease", LEASE);
+    let account_wait = section.duration("account_wait", ACCOUNT);
     let dedup_keep = section.duration("dedup_keep", KEYS);
     let keep_days = section.count("keep_days", 7..=365);
     let mut legacy = section.section("legacy");
@@ -60,10 +63,12 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         app_key: app_key?,
         cipher: cipher?,
         takes_quota: takes_quota?,
+        quota_tolerance: i64::try_from(quota_tolerance?).ok()?,
         under_way: usize::try_from(under_way?).ok()?,
         tenant_under_way: usize::try_from(tenant_under_way?).ok()?,
         connections: usize::try_from(connections?).ok()?,
         lease: lease?,
+        account_wait: account_wait?,
         dedup_keep: dedup_keep?,
         keep_days: i32::try_from(keep_days?).ok()?,
         statements: statements?,

@@ -3,16 +3,19 @@
 //! Its own folder, because it stays when the proxy is gone. How its parts work together, and what it promises, is in docs/ENGINE.md.
 //!
 //! In the order of a message's way: [`api`] and [`campaign`] take it, with [`quota`] and [`submit`]; the [`queue`] has it until the
-//! [`worker`] attempts it, in the turn that [`lanes`] gives; [`compose`] makes a mail of its [`letter`], and a [`provider`] hands it over;
-//! [`retry`] says what follows, and [`status`] tells [`legacy`]. What they stand on is pure: [`template`], [`address`], [`mail`],
+//! [`worker`] attempts it, in the turn that [`lanes`] gives and when its tenant's [`breaker`] lets it; [`compose`] makes a mail of its [`letter`], and a [`provider`] hands it over;
+//! [`retry`] says what follows, and [`status`] tells [`legacy`]; [`quota_check`] finds what of the quota was lost on the way. What they stand on is pure: [`template`], [`address`], [`mail`],
 //! [`attachment`], [`tracking`], [`idempotency`], [`bounce`] and [`sealed`] know no database and take the time as a value.
 
 pub mod address;
+pub mod alarm;
 mod api;
 pub mod attachment;
 pub mod bounce;
+pub mod breaker;
 mod campaign;
 mod compose;
+pub mod drift;
 mod group;
 pub mod html;
 pub mod idempotency;
@@ -26,6 +29,7 @@ pub mod operations;
 pub mod provider;
 pub mod queue;
 mod quota;
+pub mod quota_check;
 pub mod retry;
 mod running;
 mod schedule;
@@ -71,10 +75,14 @@ pub struct Config {
     pub app_key: Secret,
     pub cipher: Cipher,
     pub takes_quota: bool,
+    /// E-mails by which a tenant's quota may differ from legacy's before people are told.
+    pub quota_tolerance: i64,
     pub under_way: usize,
     pub tenant_under_way: usize,
     pub connections: usize,
     pub lease: Duration,
+    /// How long a tenant whose server refuses us is left alone.
+    pub account_wait: Duration,
     pub dedup_keep: Duration,
     pub keep_days: i32,
     pub statements: Statements,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::alarm::Alarm;
 use super::campaign::Expander;
 use super::compose::Composer;
 use super::legacy::Legacy;
@@ -21,6 +22,7 @@ use super::provider::email::{self, Servers, Settings};
 use super::provider::sandbox::Sandbox;
 use super::queue::PostgresQueue;
 use super::quota::Quota;
+use super::quota_check::QuotaCheck;
 use super::status::Teller;
 use super::submit::Submitter;
 use super::worker::{self, Hints, House, Options, Worker, keep_house};
@@ -94,6 +96,15 @@ pub fn start(
         engine,
     };
     tasks.spawn(teller.run(stop.clone()));
+    if config.takes_quota {
+        let check = QuotaCheck::new(
+            ficus.clone(),
+            legacy.clone(),
+            metrics.clone(),
+            config.quota_tolerance,
+        );
+        tasks.spawn(check.run(engine, stop.clone()));
+    }
     let house = House {
         keep_days: config.keep_days,
         dedup_keep: config.dedup_keep,
@@ -125,6 +136,7 @@ fn work<P: Provider>(
     let queue = PostgresQueue::new(pool.clone(), name, config.lease);
     let options = Options {
         lease: config.lease,
+        account_wait: config.account_wait,
         lanes: super::lanes::Bounds {
             tenant_under_way: config.tenant_under_way,
             under_way: config.under_way,
@@ -133,7 +145,8 @@ fn work<P: Provider>(
         ..Options::default()
     };
     let (worker, hints) = Worker::new(Arc::new(queue), Arc::new(provider), options);
-    let worker = worker.measured(metrics.clone());
+    let alarm = Alarm::start(pool.clone(), tasks, stop.clone());
+    let worker = worker.measured(metrics.clone()).telling(alarm);
     tasks.spawn(worker.run(stop.clone()));
     hints
 }

@@ -40,6 +40,7 @@ pub struct EngineMetrics {
     seconds: Family<ChannelLabel, Histogram, fn() -> Histogram>,
     depth: Family<ChannelLabel, Gauge>,
     duplicates: Family<SourceLabel, Counter>,
+    drift: Family<ChannelLabel, Gauge>,
 }
 
 impl Default for EngineMetrics {
@@ -49,6 +50,7 @@ impl Default for EngineMetrics {
             seconds: Family::new_with_constructor(|| Histogram::with(BOUNDS)),
             depth: Family::default(),
             duplicates: Family::default(),
+            drift: Family::default(),
         }
     }
 }
@@ -75,6 +77,11 @@ impl EngineMetrics {
             "Messages that were known by their key and not stored again, by who handed them in",
             self.duplicates.clone(),
         );
+        r.register(
+            "quota_drift",
+            "The greatest difference between a tenant's quota in legacy's tables and what is held here, looked at every hour by one engine",
+            self.drift.clone(),
+        );
     }
 
     /// An attempt has ended.
@@ -98,6 +105,12 @@ impl EngineMetrics {
         gauge.set(messages);
     }
 
+    /// By how much the quota of the tenant that differs most does.
+    pub fn quota_drift(&self, channel: &'static str, messages: i64) {
+        let gauge = self.drift.get_or_create(&ChannelLabel { channel });
+        gauge.set(messages);
+    }
+
     pub fn duplicates(&self, source: &'static str, count: u64) {
         let counter = self.duplicates.get_or_create(&SourceLabel { source });
         counter.inc_by(count);
@@ -115,6 +128,7 @@ mod tests {
         metrics.engine.sent_after("email", 1800.0);
         metrics.engine.queued("sms", 3);
         metrics.engine.duplicates("api", 2);
+        metrics.engine.quota_drift("email", 12);
         let text = metrics.encode(None);
         for line in [
             r#"ficus_messages_total{channel="email",provider="relay-1",outcome="sent"} 1"#,
@@ -123,6 +137,7 @@ mod tests {
             r#"ficus_message_seconds_sum{channel="email"} 1800.0"#,
             r#"ficus_queue_depth{channel="sms"} 3"#,
             r#"ficus_duplicates_total{source="api"} 2"#,
+            r#"ficus_quota_drift{channel="email"} 12"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

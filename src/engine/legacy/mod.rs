@@ -215,6 +215,18 @@ impl Legacy {
         Ok(())
     }
 
+    /// Of each tenant how many of its quota are neither sent nor left.
+    pub async fn quota_drift(&self, tenants: &[i64]) -> Done<Vec<(TenantId, i64)>> {
+        let found: Vec<(i64, i64)> = sqlx::query_as(safe(&self.statements.quota_drift))
+            .bind(tenants)
+            .fetch_all(&self.pool)
+            .await?;
+        let found = found.into_iter();
+        Ok(found
+            .map(|(tenant, reserved)| (TenantId(tenant), reserved))
+            .collect())
+    }
+
     /// May be repeated.
     pub async fn queued(&self, messages: &[Queued]) -> Done<()> {
         sqlx::query(safe(&self.statements.queued))

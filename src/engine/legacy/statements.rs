@@ -20,6 +20,8 @@ pub struct Statements {
     pub take_quota: String,
     /// Tenants, how many each gives back.
     pub give_quota: String,
+    /// Tenants → tenant, how many of its plan's e-mails are neither sent nor left. A tenant that is missing is not compared.
+    pub quota_drift: String,
     /// Messages of campaigns that were accepted: ids, tenants, campaigns, addresses, links, times.
     pub queued: String,
     /// Messages that a server took: ids, times. What is counted is counted by the row that it changes: once.
@@ -43,6 +45,7 @@ impl Statements {
         let recipients = text("recipients");
         let take_quota = text("take_quota");
         let give_quota = text("give_quota");
+        let quota_drift = text("quota_drift");
         let queued = text("queued");
         let sent = text("sent");
         let failed = text("failed");
@@ -56,6 +59,7 @@ impl Statements {
             recipients: recipients?,
             take_quota: take_quota?,
             give_quota: give_quota?,
+            quota_drift: quota_drift?,
             queued: queued?,
             sent: sent?,
             failed: failed?,

@@ -42,6 +42,8 @@ pub struct Outcome {
     pub code: String,
     /// What the other side calls the message.
     pub reference: Option<String>,
+    /// Who was asked, by name. `None`: nobody, or who answers always.
+    pub server: Option<String>,
 }
 
 /// Hands messages over, many at a time, each by its own future.
@@ -59,6 +61,7 @@ impl Outcome {
             class,
             code: code.to_owned(),
             reference: None,
+            server: None,
         }
     }
 

@@ -31,6 +31,7 @@ impl Provider for Sandbox {
             class: Class::Accepted,
             code: "sandbox".to_owned(),
             reference: Some(due.id.to_string()),
+            server: None,
         }
     }
 }

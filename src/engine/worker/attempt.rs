@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::super::breaker::{Fault, Kind, Sign};
 use super::super::group::{Group, Statement};
 use super::super::message::End;
 use super::super::provider::smtp::Withheld;
@@ -19,8 +20,6 @@ use super::super::retry::{self, Class, State, Step};
 use super::super::submit::StoreFault;
 use crate::telemetry::EngineMetrics;
 
-/// After credentials were refused, until they are tried again with one message.
-const ACCOUNT_WAIT: TimeDelta = TimeDelta::minutes(5);
 /// Nobody wants a message any more so long after it was accepted.
 const LIFE: TimeDelta = TimeDelta::days(3);
 
@@ -87,8 +86,10 @@ pub enum After {
     Blocked(DateTime<Utc>),
     /// It may not leave: held back, or its shard is another's. It is read again when somebody looks.
     Refused,
-    /// It never began: the other side cannot be reached, or the database. It is still due.
+    /// It never began, since the database cannot be reached. It is still due.
     NotBegun,
+    /// It never began, since its server fails. It is still due, and the breaker says when.
+    StillDue,
 }
 
 /// What an attempt stands on.
@@ -97,6 +98,8 @@ pub struct Attempts<P> {
     pub begins: Group<Begin, bool, StoreFault>,
     pub ends: Group<Ended, (), StoreFault>,
     pub metrics: EngineMetrics,
+    /// A message whose server refused us while it was on its way is due again after this.
+    pub account_wait: TimeDelta,
 }
 
 /// How far the intent has come, and through what the message goes.
@@ -125,13 +128,13 @@ const UNKNOWN: u8 = 3;
 const ASKED: u8 = 4;
 
 impl<P: Provider> Attempts<P> {
-    /// Makes the next attempt at a message whose shard is held under `epoch`.
-    pub async fn make(&self, due: Due, epoch: i64) -> After {
+    /// Makes the next attempt at a message whose shard is held under `epoch`. Answers also what it says of the tenant's server.
+    pub async fn make(&self, due: Due, epoch: i64) -> (After, Sign) {
         let start = Instant::now();
         if due.in_doubt {
             let ended = ended(&due, due.begun, epoch, End::Uncertain, "interrupted", None);
             self.tell(&due, &ended, "interrupted", "", start);
-            return self.end(ended, After::Ended).await;
+            return (self.end(ended, After::Ended).await, Sign::None);
         }
         let number = due.begun.saturating_add(1);
         let asked = Arc::new(Asked::default());
@@ -140,16 +143,17 @@ impl<P: Provider> Attempts<P> {
         if asked.state() == ASKED {
             asked.known.notified().await;
         }
-        match asked.state() {
+        let sign = match asked.state() {
+            REFUSED | UNKNOWN => Sign::None,
+            _ => sign(&outcome),
+        };
+        let after = match asked.state() {
             REFUSED => After::Refused,
             // Nobody knows whether it was written down: then it is found in doubt, which is the safe side.
             UNKNOWN => After::NotBegun,
             // Nothing left and nothing was written down: the message is as it was, and its tenant waits.
+            NOT_ASKED if matches!(sign, Sign::Failed(_)) => After::StillDue,
             NOT_ASKED if outcome.class == Class::NotSent => After::NotBegun,
-            NOT_ASKED if outcome.class == Class::Account => {
-                tracing::error!(tenant = %due.tenant, code = outcome.code, "a tenant's mail server cannot be used; its messages wait");
-                After::Blocked(Utc::now() + ACCOUNT_WAIT)
-            }
             NOT_ASKED => {
                 // It ends without having left. The attempt is written down all the same: the next one has to have another number.
                 let written = self
@@ -168,7 +172,8 @@ impl<P: Provider> Attempts<P> {
                 self.finish(&due, number, epoch, outcome, &asked, start)
                     .await
             }
-        }
+        };
+        (after, sign)
     }
 
     async fn finish(
@@ -180,7 +185,8 @@ impl<P: Provider> Attempts<P> {
         asked: &Asked,
         start: Instant,
     ) -> After {
-        let (class, (ended, after)) = (outcome.class, conclude(due, number, epoch, outcome));
+        let class = outcome.class;
+        let (ended, after) = conclude(due, number, epoch, outcome, self.account_wait);
         self.tell(due, &ended, class.as_str(), asked.connection(), start);
         self.end(ended, after).await
     }
@@ -261,8 +267,30 @@ impl<P: Provider> Attempts<P> {
     }
 }
 
+/// What an outcome says of the tenant's server. One that was asked to slow down, or whose answer was lost, was there and may not be.
+fn sign(outcome: &Outcome) -> Sign {
+    let kind = match outcome.class {
+        Class::Accepted => return Sign::Reached,
+        Class::Permanent | Class::Transient(_) if outcome.server.is_some() => return Sign::Reached,
+        Class::NotSent if outcome.server.is_some() => Kind::Away,
+        Class::Account => Kind::Account,
+        _ => return Sign::None,
+    };
+    Sign::Failed(Fault {
+        kind,
+        server: outcome.server.clone(),
+        code: outcome.code.clone(),
+    })
+}
+
 /// What an attempt's end is, and what its lane is to know.
-fn conclude(due: &Due, number: i16, epoch: i64, outcome: Outcome) -> (Ended, After) {
+fn conclude(
+    due: &Due,
+    number: i16,
+    epoch: i64,
+    outcome: Outcome,
+    account_wait: TimeDelta,
+) -> (Ended, After) {
     let now = Utc::now();
     let step = retry::next(state_of(due, now), outcome.class, now, &mut rand::rng());
     let (end, again, after) = match step {
@@ -271,12 +299,12 @@ fn conclude(due: &Due, number: i16, epoch: i64, outcome: Outcome) -> (Ended, Aft
         Step::DeadLetter(_) => (End::Dead, None, After::Ended),
         Step::Park => (End::Uncertain, None, After::Ended),
         Step::HoldAccount { state } => {
-            let at = now + ACCOUNT_WAIT;
-            (End::Deferred, Some((at, used(state))), After::Blocked(at))
+            let at = now + account_wait;
+            (End::Deferred, Some((at, used(state))), After::Again(at))
         }
         Step::Wait { at, state } => {
             let after = match outcome.class {
-                Class::RateLimited(_) | Class::NotSent => After::Blocked(at),
+                Class::RateLimited(_) => After::Blocked(at),
                 _ => After::Again(at),
             };
             (End::Deferred, Some((at, used(state))), after)

@@ -20,6 +20,8 @@ use tokio_util::task::TaskTracker;
 pub use self::house::{House, OnUncertain, Settling, keep_house};
 
 use self::attempt::{After, Attempts, Begins, Ends};
+use super::alarm::Alarm;
+use super::breaker::{Breakers, Change, Sign};
 use super::group::{self, Group};
 use super::lanes::{self, Lanes, Load};
 use super::message::{MessageId, SHARDS, shard_of};
@@ -30,7 +32,7 @@ use crate::telemetry::EngineMetrics;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// A tenant whose message could not begin is left alone for so long.
+/// A tenant whose message could not begin, through no fault of its server, is left alone for so long.
 const NOT_BEGUN_WAIT: TimeDelta = TimeDelta::seconds(1);
 /// What somebody holds back is looked at again after this.
 const REFUSED_WAIT: TimeDelta = TimeDelta::seconds(5);
@@ -47,6 +49,8 @@ pub struct Options {
     /// Between two looks for what other processes have made due.
     pub poll: Duration,
     pub lanes: lanes::Bounds,
+    /// A tenant whose server refuses us, or that has none, is tried again after this, with one message.
+    pub account_wait: Duration,
     /// Attempts that are written down by one statement, and ends.
     pub group: usize,
 }
@@ -61,6 +65,7 @@ impl Default for Options {
                 under_way: 8_000,
                 buffer: 1_000,
             },
+            account_wait: Duration::from_secs(300),
             group: 2_000,
         }
     }
@@ -82,13 +87,14 @@ pub struct Worker<Q, P> {
     options: Options,
     hints: mpsc::Receiver<TenantId>,
     metrics: EngineMetrics,
+    alarm: Alarm,
 }
 
 /// What the deciding task hears of.
 enum Heard {
     Stop,
     Due(TenantId),
-    Done(TenantId, MessageId, After),
+    Done(TenantId, MessageId, (After, Sign)),
     Read(Load, Result<Vec<Due>, sqlx::Error>),
     Found(Result<Vec<TenantId>, sqlx::Error>),
     Held(Result<Held, sqlx::Error>),
@@ -106,6 +112,7 @@ impl<Q: Queue, P: Provider> Worker<Q, P> {
             options,
             hints: heard,
             metrics: EngineMetrics::default(),
+            alarm: Alarm::off(),
         };
         (worker, Hints(hints))
     }
@@ -113,6 +120,11 @@ impl<Q: Queue, P: Provider> Worker<Q, P> {
     /// Counts into these; without them it counts for nobody.
     pub fn measured(self, metrics: EngineMetrics) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Tells people of servers that fail; without it nobody is told.
+    pub fn telling(self, alarm: Alarm) -> Self {
+        Self { alarm, ..self }
     }
 
     /// Sends until `stop`; then lets what is under way end, and lets go of its shards.
@@ -134,11 +146,14 @@ impl<Q: Queue, P: Provider> Worker<Q, P> {
             begins: Group::start(begins, bounds, &tasks, groups.clone()),
             ends: Group::start(ends, bounds, &tasks, groups.clone()),
             metrics: self.metrics,
+            account_wait: TimeDelta::from_std(self.options.account_wait).unwrap_or(TimeDelta::MAX),
         });
         let mut loop_ = Loop {
             queue: Arc::clone(&self.queue),
             attempts,
             lanes: Lanes::new(self.options.lanes),
+            breakers: Breakers::new(self.options.account_wait),
+            alarm: self.alarm,
             held: Held::new(),
             wakes: BTreeSet::new(),
             reading: JoinSet::new(),
@@ -171,13 +186,15 @@ struct Loop<Q, P> {
     queue: Arc<Q>,
     attempts: Arc<Attempts<P>>,
     lanes: Lanes,
+    breakers: Breakers,
+    alarm: Alarm,
     held: Held,
     /// When something of whom is due again.
     wakes: BTreeSet<(DateTime<Utc>, TenantId)>,
     reading: JoinSet<(Load, Result<Vec<Due>, sqlx::Error>)>,
     /// Questions for tenants and for shards, one of each at a time.
     asking: JoinSet<Heard>,
-    sending: JoinSet<(TenantId, MessageId, After)>,
+    sending: JoinSet<(TenantId, MessageId, (After, Sign))>,
     /// Readings that wait for a reader.
     loads: Vec<Load>,
     hints: mpsc::Receiver<TenantId>,
@@ -197,7 +214,7 @@ impl<Q: Queue, P: Provider> Loop<Q, P> {
                 biased;
                 () = stop.cancelled() => Heard::Stop,
                 _ = prolong.tick(), if !is_prolonging => Heard::Prolong,
-                Some(Ok((tenant, id, after))) = self.sending.join_next() => Heard::Done(tenant, id, after),
+                Some(Ok((tenant, id, made))) = self.sending.join_next() => Heard::Done(tenant, id, made),
                 Some(Ok((load, read))) = self.reading.join_next() => Heard::Read(load, read),
                 Some(Ok(answer)) = self.asking.join_next() => answer,
                 Some(tenant) = self.hints.recv() => Heard::Due(tenant),
@@ -210,7 +227,10 @@ impl<Q: Queue, P: Provider> Loop<Q, P> {
                     self.lanes.note_new(tenant)
                 }
                 Heard::Due(_) => {}
-                Heard::Done(tenant, id, after) => self.done(tenant, id, after),
+                Heard::Done(tenant, id, (after, sign)) => {
+                    self.done(tenant, id, after);
+                    self.heed(tenant, sign);
+                }
                 Heard::Read(load, Ok(read)) => self.lanes.fill(load, read),
                 Heard::Read(load, Err(error)) => {
                     tracing::warn!(%error, tenant = %load.tenant, "could not read what is due");
@@ -279,7 +299,7 @@ impl<Q: Queue, P: Provider> Loop<Q, P> {
     fn done(&mut self, tenant: TenantId, id: MessageId, after: After) {
         let now = Utc::now();
         match after {
-            After::Ended => {}
+            After::Ended | After::StillDue => {}
             After::Again(at) => {
                 self.wakes.insert((at, tenant));
             }
@@ -299,6 +319,34 @@ impl<Q: Queue, P: Provider> Loop<Q, P> {
         self.lanes.done(tenant, id);
     }
 
+    /// What an attempt says of its tenant's server is the rule for the tenant's others.
+    fn heed(&mut self, tenant: TenantId, sign: Sign) {
+        match self
+            .breakers
+            .hear(tenant, sign, Utc::now(), &mut rand::rng())
+        {
+            Change::None => {}
+            Change::Pause { until, trouble } => {
+                self.lanes.pause(tenant, until);
+                self.wakes.insert((until, tenant));
+                let Some(trouble) = trouble else { return };
+                if trouble.is_new {
+                    let (server, code) = (&trouble.fault.server, &trouble.fault.code);
+                    tracing::error!(%tenant, server, code, since = %trouble.since, "a tenant's mail server cannot be used; its messages wait");
+                }
+                self.alarm.raise(trouble);
+            }
+            Change::Close { was_told } => {
+                self.lanes.resume(tenant);
+                self.note(tenant);
+                if was_told {
+                    tracing::info!(%tenant, "a tenant's mail server can be used again");
+                    self.alarm.end(tenant);
+                }
+            }
+        }
+    }
+
     /// What was read of a shard under another epoch is forgotten: its owner in between may have sent it.
     fn holds(&mut self, held: Held) {
         let before = std::mem::replace(&mut self.held, held);
@@ -306,6 +354,7 @@ impl<Q: Queue, P: Provider> Loop<Q, P> {
         let same = |shard| held.contains_key(&shard) && held.get(&shard) == before.get(&shard);
         if before.keys().any(|shard| !same(*shard)) {
             self.lanes.retain(|tenant| same(shard_of(tenant)));
+            self.breakers.retain(|tenant| same(shard_of(tenant)));
         }
     }
 

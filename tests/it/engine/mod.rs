@@ -3,11 +3,13 @@
 //! Its own folder, because what is acknowledged here must be in the database.
 
 mod bed;
+mod breaker;
 mod campaigns;
 mod dkim;
 mod kills;
 mod links;
 mod messages;
+mod quota_check;
 mod smtp;
 
 use reqwest::Method;

@@ -32,6 +32,11 @@ struct Ledger {
     busy: AtomicUsize,
     /// The tenant whose server never answers.
     silent: Option<TenantId>,
+    /// The tenant whose server cannot be reached.
+    away: Mutex<Option<TenantId>>,
+    /// Calls for it that failed; and the most at once, since somebody looked.
+    failed: AtomicUsize,
+    at_once: AtomicUsize,
 }
 
 impl Ledger {
@@ -50,6 +55,17 @@ impl Provider for Ledger {
     }
 
     async fn send(&self, due: &Due, intent: Intent) -> Outcome {
+        if *self.away.lock().expect("nobody panics") == Some(due.tenant) {
+            let now = self.busy.fetch_add(1, Ordering::Relaxed) + 1;
+            self.at_once.fetch_max(now, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.busy.fetch_sub(1, Ordering::Relaxed);
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            return Outcome {
+                server: Some("ledger".to_owned()),
+                ..Outcome::not_sent("away")
+            };
+        }
         if intent.record("ledger".to_owned()).await.is_err() {
             return Outcome::not_sent("withheld");
         }
@@ -69,6 +85,7 @@ impl Provider for Ledger {
             class,
             code: "250".to_owned(),
             reference: None,
+            server: Some("ledger".to_owned()),
         }
     }
 }
@@ -244,6 +261,48 @@ async fn a_tenant_whose_server_says_nothing_keeps_nobody_else_waiting() {
     })
     .await;
     running.task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_whose_server_is_away_is_tried_with_one_message_at_a_time_and_slows_nobody() {
+    let database = Database::new().await;
+    let pool = database.pool();
+    let (away, other) = (TenantId(1), TenantId(2));
+    let ledger = Arc::new(Ledger {
+        away: Mutex::new(Some(away)),
+        ..Ledger::default()
+    });
+    accept(pool, away, 1_000).await;
+    let running = Running::start(pool, &ledger);
+    // As many as there are places were on their way when the first one failed.
+    let failed = |count| {
+        let ledger = Arc::clone(&ledger);
+        async move {
+            eventually("so many have failed", || async {
+                (ledger.failed.load(Ordering::Relaxed) >= count).then_some(())
+            })
+            .await;
+        }
+    };
+    failed(50).await;
+    ledger.at_once.store(0, Ordering::Relaxed);
+
+    accept(pool, other, 200).await;
+    running.hints.due(other);
+    eventually("the other's have left", || async {
+        (ledger.taken().len() == 200).then_some(())
+    })
+    .await;
+    failed(51).await;
+    assert_eq!(ledger.failed.load(Ordering::Relaxed), 51, "one probe");
+    assert_eq!(ledger.at_once.load(Ordering::Relaxed), 1);
+
+    *ledger.away.lock().expect("nobody panics") = None;
+    eventually("nothing is due", || is_zero(pool, DUE)).await;
+    running.stop().await;
+    assert_eq!(ledger.taken().len(), 1_200);
+    let used = "select count(*) from ficus.attempt where number > 1";
+    assert_eq!(count(pool, used).await, 0, "nothing of the ladder was used");
 }
 
 #[tokio::test(flavor = "multi_thread")]

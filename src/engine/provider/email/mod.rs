@@ -42,6 +42,9 @@ impl Provider for Email {
             Err(missing) => return Outcome::of(Class::from(missing), missing.code()),
         };
         let intent = intent.record(server.name.clone());
-        outcome::told(server.pool.send(composed.message, intent).await)
+        outcome::told(
+            server.name,
+            server.pool.send(composed.message, intent).await,
+        )
     }
 }

@@ -6,12 +6,13 @@ use crate::engine::provider::{Outcome, smtp};
 use crate::engine::retry::Class;
 
 /// A reply's own code is one of three digits, an enhanced one, or both; more of a reply is text, which may have addresses in it.
-pub fn told(outcome: smtp::Outcome) -> Outcome {
+pub fn told(server: String, outcome: smtp::Outcome) -> Outcome {
     match outcome {
         smtp::Outcome::Sent { reply, .. } => Outcome {
             class: Class::Accepted,
             code: code(&reply),
             reference: None,
+            server: Some(server),
         },
         smtp::Outcome::Failed { fault, .. } => Outcome {
             class: class(&fault),
@@ -20,6 +21,7 @@ pub fn told(outcome: smtp::Outcome) -> Outcome {
                 .as_ref()
                 .map_or_else(|| fault.class.as_str().to_owned(), code),
             reference: None,
+            server: Some(server),
         },
     }
 }

@@ -1,6 +1,6 @@
 //! Whose message is next: a lane a tenant, each served in its turn.
 //!
-//! Its own file, and pure: a tenant with a million messages must not keep another's one waiting, and a tenant whose server is
+//! Its own folder, and pure: a tenant with a million messages must not keep another's one waiting, and a tenant whose server is
 //! slow must hold nobody's place but its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -57,6 +57,8 @@ pub struct Lanes {
     turns: VecDeque<TenantId>,
     /// Who waits for a time.
     blocked: BTreeSet<(DateTime<Utc>, TenantId)>,
+    /// Whose server fails: nothing before that time, and then one at a time. Apart from the lanes, which go when nothing waits.
+    paused: BTreeMap<TenantId, DateTime<Utc>>,
     under_way: usize,
 }
 
@@ -67,6 +69,7 @@ impl Lanes {
             lanes: BTreeMap::new(),
             turns: VecDeque::new(),
             blocked: BTreeSet::new(),
+            paused: BTreeMap::new(),
             under_way: 0,
         }
     }
@@ -152,10 +155,16 @@ impl Lanes {
                 continue;
             };
             lane.in_turn = false;
-            if lane.blocked_until.is_some_and(|until| until > now) {
+            let paused = self.paused.get(&tenant);
+            if lane
+                .blocked_until
+                .as_ref()
+                .max(paused)
+                .is_some_and(|until| *until > now)
+            {
                 continue;
             }
-            let may = lane.under_way.len() < self.bounds.tenant_under_way;
+            let may = lane.under_way.len() < places(self.bounds, paused);
             let Some(due) = lane.waiting.pop_front_if(|_| may) else {
                 continue;
             };
@@ -169,10 +178,11 @@ impl Lanes {
 
     /// Stands at the end of the row, if it has something and is not there yet.
     fn take_turn(&mut self, tenant: TenantId) {
+        let places = places(self.bounds, self.paused.get(&tenant));
         if let Some(lane) = self.lanes.get_mut(&tenant)
             && !lane.in_turn
             && !lane.waiting.is_empty()
-            && lane.under_way.len() < self.bounds.tenant_under_way
+            && lane.under_way.len() < places
         {
             lane.in_turn = true;
             self.turns.push_back(tenant);
@@ -199,6 +209,18 @@ impl Lanes {
         }
     }
 
+    /// Takes nothing of it before `until`, and then one at a time, until [`Self::resume`]: also of what comes meanwhile.
+    pub fn pause(&mut self, tenant: TenantId, until: DateTime<Utc>) {
+        self.paused.insert(tenant, until);
+        self.blocked.insert((until, tenant));
+    }
+
+    /// Takes as much of it again as of anybody.
+    pub fn resume(&mut self, tenant: TenantId) {
+        self.paused.remove(&tenant);
+        self.take_turn(tenant);
+    }
+
     /// Forgets what waits of the tenants that `keep` does not want: their shards are another engine's.
     pub fn retain(&mut self, keep: impl Fn(TenantId) -> bool) {
         for (tenant, lane) in &mut self.lanes {
@@ -207,6 +229,7 @@ impl Lanes {
                 lane.more = false;
             }
         }
+        self.paused.retain(|tenant, _| keep(*tenant));
         self.lanes.retain(|_, lane| {
             !lane.under_way.is_empty() || !lane.waiting.is_empty() || lane.more || lane.loading
         });
@@ -218,138 +241,13 @@ impl Lanes {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::message::Channel;
-    use crate::engine::queue::Place;
-
-    const BOUNDS: Bounds = Bounds {
-        tenant_under_way: 2,
-        under_way: 5,
-        buffer: 4,
-    };
-
-    fn due(tenant: i64) -> Due {
-        Due {
-            id: MessageId::new(),
-            tenant: TenantId(tenant),
-            place: Place::Ring(0),
-            counted: 0,
-            begun: 0,
-            in_doubt: false,
-            channel: Channel::Email,
-            campaign: None,
-            recipient: String::new(),
-            body: String::new(),
-            content: None,
-        }
-    }
-
-    /// Notes the tenant and reads so many for it.
-    fn read(lanes: &mut Lanes, tenant: i64, count: usize) -> Vec<MessageId> {
-        lanes.note(TenantId(tenant));
-        let load = lanes
-            .loads()
-            .into_iter()
-            .find(|it| it.tenant == TenantId(tenant))
-            .expect("it is hungry");
-        let read: Vec<Due> = (0..count).map(|_| due(tenant)).collect();
-        let ids = read.iter().map(|it| it.id).collect();
-        lanes.fill(load, read);
-        ids
-    }
-
-    fn take(lanes: &mut Lanes) -> Option<i64> {
-        lanes.take(Utc::now()).map(|due| due.tenant.0)
-    }
-
-    #[test]
-    fn tenants_are_served_in_turn_and_each_within_its_bound() {
-        let mut lanes = Lanes::new(BOUNDS);
-        read(&mut lanes, 1, 4);
-        read(&mut lanes, 2, 1);
-        read(&mut lanes, 3, 4);
-        let taken: Vec<i64> = std::iter::from_fn(|| take(&mut lanes)).collect();
-        assert_eq!(taken, [1, 2, 3, 1, 3]);
-    }
-
-    #[test]
-    fn a_place_that_is_free_again_is_given_to_whose_turn_it_is() {
-        let mut lanes = Lanes::new(BOUNDS);
-        let first = read(&mut lanes, 1, 4);
-        while take(&mut lanes).is_some() {}
-        read(&mut lanes, 2, 1);
-        assert_eq!(take(&mut lanes), Some(2));
-        assert_eq!(take(&mut lanes), None, "one has its two places taken");
-        lanes.done(TenantId(1), first[0]);
-        assert_eq!(take(&mut lanes), Some(1));
-    }
-
-    #[test]
-    fn what_is_read_twice_is_taken_once() {
-        let mut lanes = Lanes::new(BOUNDS);
-        lanes.note(TenantId(1));
-        let load = lanes.loads()[0];
-        let both = vec![due(1), due(1)];
-        lanes.fill(load, both.clone());
-        assert_eq!(take(&mut lanes), Some(1));
-        // From the beginning, since somebody said that there is more: one is under way, one waits, one is new.
-        lanes.note(TenantId(1));
-        let load = lanes.loads()[0];
-        lanes.fill(load, [both, vec![due(1)]].concat());
-        assert_eq!(take(&mut lanes), Some(1));
-        assert_eq!(take(&mut lanes), None, "two under way");
-        assert_eq!(lanes.under_way(), 2);
-    }
-
-    #[test]
-    fn a_full_answer_means_that_there_is_more_beyond_its_last_message() {
-        let mut lanes = Lanes::new(BOUNDS);
-        let ids = read(&mut lanes, 1, 4);
-        assert_eq!(lanes.loads(), [], "the buffer is full");
-        take(&mut lanes);
-        take(&mut lanes);
-        let load = lanes.loads();
-        assert_eq!(load[0].after, ids.last().copied());
-        assert_eq!(lanes.loads(), [], "it is being read");
-        lanes.fill(load[0], Vec::new());
-        assert_eq!(lanes.loads(), [], "that was all");
-    }
-
-    #[test]
-    fn a_reading_that_failed_is_done_again_when_somebody_notes_it() {
-        let mut lanes = Lanes::new(BOUNDS);
-        lanes.note(TenantId(1));
-        assert_eq!(lanes.loads().len(), 1);
-        lanes.not_loaded(TenantId(1));
-        assert_eq!(lanes.loads(), [], "not at once");
-        lanes.note(TenantId(1));
-        assert_eq!(lanes.loads().len(), 1);
-    }
-
-    #[test]
-    fn a_blocked_tenant_waits_and_the_others_do_not() {
-        let mut lanes = Lanes::new(BOUNDS);
-        read(&mut lanes, 1, 1);
-        read(&mut lanes, 2, 1);
-        let now = Utc::now();
-        let later = now + chrono::TimeDelta::seconds(5);
-        lanes.block(TenantId(1), later);
-        assert_eq!(lanes.take(now).map(|it| it.tenant.0), Some(2));
-        assert_eq!(lanes.take(now).map(|it| it.tenant.0), None);
-        assert_eq!(lanes.take(later).map(|it| it.tenant.0), Some(1));
-    }
-
-    #[test]
-    fn what_waits_of_a_lost_shard_is_forgotten_and_what_is_under_way_is_still_counted() {
-        let mut lanes = Lanes::new(BOUNDS);
-        let ids = read(&mut lanes, 1, 3);
-        take(&mut lanes);
-        lanes.retain(|_| false);
-        assert_eq!(take(&mut lanes), None);
-        assert_eq!(lanes.under_way(), 1);
-        lanes.done(TenantId(1), ids[0]);
-        assert_eq!(lanes.under_way(), 0);
+/// How many of one tenant may be on their way.
+fn places(bounds: Bounds, paused: Option<&DateTime<Utc>>) -> usize {
+    match paused {
+        Some(_) => bounds.tenant_under_way.min(1),
+        None => bounds.tenant_under_way,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Every hour compares what legacy's tables say is reserved of each tenant's quota with what the engine holds.
+//!
+//! Its own file, because it is nobody's way: quota is taken and given back in two databases, and what a crash in between loses is found here.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::drift::{Count, Drift, Judge};
+use super::legacy::Legacy;
+use super::message::Channel;
+use crate::alerts::{Alert, Severity, raise};
+use crate::ids::TenantId;
+use crate::telemetry::EngineMetrics;
+
+/// As `ficus.event_reader` has it: who checks is decided as who reads events.
+const READER: &str = "quota-check";
+const EVERY: Duration = Duration::from_secs(3600);
+/// Longer than an hour, so that who checked checks again, and sees two in a row.
+const LEASE: Duration = Duration::from_secs(5400);
+/// Alerts of one look, of the greatest differences. More is one fault, and the log and the metric tell of it.
+const MOST_ALERTS: usize = 20;
+
+/// Tenants of whom keys are known or something is held, and how many messages of each have no end: in the queue (what is on its way
+/// stands there until it ends), or uncertain. All of them are e-mails: there is nothing else yet.
+const HELD: &str = "
+    with recursive known as (
+        (select k.tenant_id from ficus.message_key as k order by k.tenant_id limit 1)
+        union all
+        select (select k.tenant_id from ficus.message_key as k where k.tenant_id > n.tenant_id order by k.tenant_id limit 1)
+        from known as n where n.tenant_id is not null
+    ), held as (
+        select w.tenant_id, count(*) as messages
+        from (
+            select d.tenant_id from ficus.due as d
+            union all
+            select l.tenant_id from ficus.later as l
+            union all
+            select e.tenant_id from ficus.attempt_end as e where e.state = 'uncertain'
+        ) as w
+        group by w.tenant_id
+    )
+    select tenant_id, coalesce(h.messages, 0) from (select tenant_id from known where tenant_id is not null) as n full join held as h using (tenant_id)
+    order by tenant_id";
+
+pub struct QuotaCheck {
+    pool: PgPool,
+    legacy: Legacy,
+    metrics: EngineMetrics,
+    judge: Judge,
+}
+
+impl QuotaCheck {
+    pub fn new(pool: PgPool, legacy: Legacy, metrics: EngineMetrics, tolerance: i64) -> Self {
+        Self {
+            pool,
+            legacy,
+            metrics,
+            judge: Judge::new(tolerance),
+        }
+    }
+
+    /// Until `stop`, at once and then every hour, in one of the engines.
+    pub async fn run(mut self, engine: Uuid, stop: CancellationToken) {
+        let mut hour = interval(EVERY);
+        hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = hour.tick() => {}
+            }
+            let checked = match self.is_mine(engine).await {
+                Ok(true) => self.check().await,
+                Ok(false) => continue,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = checked {
+                tracing::warn!(%error, "could not compare the quota with legacy's; it is done again in an hour");
+            }
+        }
+    }
+
+    async fn is_mine(&self, engine: Uuid) -> Result<bool, sqlx::Error> {
+        let taken: Option<Option<bool>> =
+            sqlx::query_scalar("select ficus.take_reader($1, $2, $3)")
+                .bind(READER)
+                .bind(engine)
+                .bind(LEASE)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(taken.flatten() == Some(true))
+    }
+
+    /// Looks once. People are told of what differs now and differed in the look before; what differs no more is no alert any more.
+    ///
+    /// # Errors
+    ///
+    /// If one of the two databases does not answer.
+    pub async fn check(&mut self) -> Result<(), sqlx::Error> {
+        let before = self.held().await?;
+        let tenants: Vec<i64> = before.iter().map(|it| it.0).collect();
+        let legacy = self.legacy.quota_drift(&tenants).await?;
+        let after = self.held().await?;
+        let counts: Vec<Count> = legacy
+            .into_iter()
+            .map(|(tenant, reserved)| Count {
+                tenant,
+                legacy: reserved,
+                held: (of(&before, tenant), of(&after, tenant)),
+            })
+            .collect();
+        let verdict = self.judge.judge(&counts);
+        self.metrics
+            .quota_drift(Channel::Email.as_str(), verdict.greatest);
+        if !verdict.beyond.is_empty() {
+            tracing::warn!(
+                tenants = verdict.beyond.len(),
+                greatest = verdict.greatest,
+                "the quota of tenants differs from legacy's"
+            );
+        }
+        self.tell(&verdict.beyond, &verdict.told).await
+    }
+
+    async fn held(&self) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+        sqlx::query_as(HELD).fetch_all(&self.pool).await
+    }
+
+    async fn tell(&self, beyond: &[Drift], told: &[Drift]) -> Result<(), sqlx::Error> {
+        let mut db = self.pool.acquire().await?;
+        let keys: Vec<String> = beyond.iter().map(|it| key(it.count.tenant)).collect();
+        sqlx::query(
+            "update ficus.alert set resolved_at = clock_timestamp()
+             where resolved_at is null and key like 'quota-drift/%' and key <> all ($1)",
+        )
+        .bind(keys)
+        .execute(&mut *db)
+        .await?;
+        for drift in told.iter().take(MOST_ALERTS) {
+            let (title, body) = text(drift);
+            let alert = Alert {
+                severity: Severity::Info,
+                key: &key(drift.count.tenant),
+                capability: None,
+                title: &title,
+                body: &body,
+            };
+            raise(&mut db, &alert).await?;
+        }
+        Ok(())
+    }
+}
+
+fn of(held: &[(i64, i64)], tenant: TenantId) -> i64 {
+    let found = held.binary_search_by_key(&tenant.0, |it| it.0);
+    found.map_or(0, |place| held[place].1)
+}
+
+fn key(tenant: TenantId) -> String {
+    format!("quota-drift/{tenant}")
+}
+
+/// Title and body.
+fn text(drift: &Drift) -> (String, String) {
+    let Count {
+        tenant,
+        legacy,
+        held: (_, held),
+    } = drift.count;
+    let title = format!(
+        "tenant {tenant}: the quota of e-mails differs by {}",
+        drift.difference
+    );
+    let side = match drift.difference > 0 {
+        true => "The tenant may send fewer than it has paid for",
+        false => "The tenant may send more than it has paid for",
+    };
+    let body = format!(
+        "By legacy's tables {legacy} are neither sent nor left, and the engine holds {held} messages. {side}. It was so an hour before."
+    );
+    (title, body)
+}
