@@ -8,6 +8,7 @@ mod dkim;
 mod kills;
 mod links;
 mod messages;
+mod schedules;
 mod smtp;
 
 use reqwest::Method;
