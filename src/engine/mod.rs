@@ -2,7 +2,7 @@
 //!
 //! Its own folder, because it stays when the proxy is gone. How its parts work together, and what it promises, is in docs/ENGINE.md.
 //!
-//! In the order of a message's way: [`api`] and [`campaign`] take it, with [`quota`] and [`submit`]; the [`queue`] has it until the
+//! In the order of a message's way: [`api`], [`campaign`] and [`schedule`] take it, with [`quota`] and [`submit`]; the [`queue`] has it until the
 //! [`worker`] attempts it, in the turn that [`lanes`] gives and when its tenant's [`breaker`] lets it; [`compose`] makes a mail of its [`letter`], and a [`provider`] hands it over;
 //! [`retry`] says what follows, and [`status`] tells [`legacy`]; [`quota_check`] finds what of the quota was lost on the way. What they stand on is pure: [`template`], [`address`], [`mail`],
 //! [`attachment`], [`tracking`], [`idempotency`], [`bounce`] and [`sealed`] know no database and take the time as a value.
@@ -125,6 +125,10 @@ fn router(handle: Handle, links: &Links) -> Router {
             get(campaign::accept_campaign).head(campaign::refuse_head),
         )
         .route("/campaign/schedule-emails", get(schedule::list_emails))
+        .route(
+            "/campaign/schedule-email/{campaign}/{template}/store",
+            post(schedule::store_email),
+        )
         .merge(messages)
         .with_state(handle)
         .merge(links.router());

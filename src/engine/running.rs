@@ -23,6 +23,7 @@ use super::provider::sandbox::Sandbox;
 use super::queue::PostgresQueue;
 use super::quota::Quota;
 use super::quota_check::QuotaCheck;
+use super::schedule::Firer;
 use super::status::Teller;
 use super::submit::Submitter;
 use super::worker::{self, Hints, House, Options, Worker, keep_house};
@@ -89,6 +90,14 @@ pub fn start(
         engine,
     };
     tasks.spawn(expander.run(stop.clone()));
+    // Bounds: one statement at a time, a hundred schedules a look; it ends at the stop, after the look.
+    let firer = Firer {
+        pool: ficus.clone(),
+        legacy: legacy.clone(),
+        campaigns: Arc::clone(&campaigns),
+        has_links: config.links.public_url.is_some(),
+    };
+    tasks.spawn(firer.run(stop.clone()));
     let teller = Teller {
         pool: ficus.clone(),
         legacy: legacy.clone(),

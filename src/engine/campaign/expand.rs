@@ -49,6 +49,8 @@ struct Run {
     content_id: Uuid,
     state: String,
     position: i64,
+    /// Which of a repeated schedule's sends this is.
+    occurrence: Option<String>,
 }
 
 /// What a batch of recipients is.
@@ -57,6 +59,16 @@ struct Batch {
     messages: Vec<NewMessage>,
     skipped: i32,
     rejected: i32,
+}
+
+impl Run {
+    /// What the same recipient may get beside this: each send of a repeated schedule is another one.
+    fn step(&self) -> String {
+        match &self.occurrence {
+            None => format!("template-{}", self.template_id),
+            Some(occurrence) => format!("template-{} at {occurrence}", self.template_id),
+        }
+    }
 }
 
 impl Expander {
@@ -94,7 +106,7 @@ impl Expander {
     /// One batch of one campaign. False: there is none to work on.
     async fn work(&self) -> Result<bool, sqlx::Error> {
         let run: Option<Run> = sqlx::query_as(
-            "select id, tenant_id, campaign_id, template_id, content_id, state, position from ficus.claim_run($1, $2)",
+            "select id, tenant_id, campaign_id, template_id, content_id, state, position, occurrence from ficus.claim_run($1, $2)",
         )
         .bind(self.engine)
         .bind(LEASE)
@@ -220,7 +232,7 @@ fn message(run: &Run, tenant: TenantId, recipient: Recipient) -> Option<NewMessa
         tenant,
         campaign: run.campaign_id,
         recipient: &recipient.contact.to_string(),
-        step: &format!("template-{}", run.template_id),
+        step: &run.step(),
     });
     let body = Body {
         name: recipient.name,
@@ -268,6 +280,7 @@ mod tests {
             content_id: Uuid::now_v7(),
             state: "expanding".to_owned(),
             position: 0,
+            occurrence: None,
         };
         let all = vec![
             recipient("ann@example.com", false),

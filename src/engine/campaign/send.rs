@@ -5,13 +5,10 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::prepare::{Content, make_letter};
 use crate::engine::Handle;
-use crate::engine::address::{Address, Mailbox};
-use crate::engine::legacy::{Sender, Template};
-use crate::engine::letter::{Letter, Party};
 use crate::ids::TenantId;
 use crate::modern::json::LegacyJson;
 use crate::modern::problem::Problem;
@@ -32,32 +29,11 @@ pub async fn accept_campaign(
 ) -> Result<LegacyJson<Accepted>, Problem> {
     let campaign = id_after("campaign-", &campaign)?;
     let template = id_after("template-", &template)?;
-    let legacy = &engine.legacy;
-    let channel = legacy.channel(tenant, campaign).await;
-    let channel = channel.map_err(failed("read the campaign"))?;
-    let found = legacy.template(tenant, template).await;
-    let found = found.map_err(failed("read the template"))?;
-    let Some(channel) = channel else {
-        return Err(Problem::not_found(format!(
-            "there is no campaign {campaign}"
-        )));
-    };
-    let Some(found) = found else {
-        return Err(Problem::not_found(format!(
-            "there is no template {template}"
-        )));
-    };
-    if channel != "email" {
-        return Err(unfit(format!(
-            "campaign {campaign} is not an e-mail campaign: send it through its own channel"
-        )));
-    }
-    let sender = legacy.sender(tenant).await;
-    let sender = sender.map_err(failed("read the sender"))?;
-    let sender = sender.ok_or_else(|| unfit("the tenant has no sender's address".to_owned()))?;
     let run = Uuid::now_v7();
-    let letter = letter(&engine, run, found, sender)?;
-    store(&engine, tenant, run, (campaign, template), &letter).await?;
+    let has_links = engine.public_url.is_some();
+    let content = make_letter(&engine.legacy, has_links, tenant, (campaign, template), run);
+    let content = content.await?;
+    store(&engine, tenant, run, (campaign, template), &content).await?;
     tracing::info!(%run, %tenant, campaign, template, "a campaign's send was accepted");
     engine.campaigns.notify_one();
     Ok(LegacyJson(
@@ -69,72 +45,25 @@ pub async fn accept_campaign(
     ))
 }
 
-/// Checked as a whole, before anybody is told that it will be sent.
-fn letter(engine: &Handle, run: Uuid, found: Template, sender: Sender) -> Result<Letter, Problem> {
-    let letter = Letter {
-        subject: found.subject,
-        html: Some(found.html),
-        text: None,
-        from: Party {
-            email: sender.email.clone(),
-            name: sender.name,
-        },
-        reply_to: Some(sender.reply_to.unwrap_or(sender.email)),
-        files: Vec::new(),
-        is_template: true,
-        link: found.link,
-        run: Some(run),
-    };
-    let template = letter
-        .compile()
-        .map_err(|fault| unfit(format!("the template cannot be used: {fault}")))?;
-    for name in template.names() {
-        match name {
-            "name" => {}
-            "click_url" | "open_url" if engine.public_url.is_some() => {}
-            "click_url" | "open_url" => {
-                return Err(unfit(format!(
-                    "the template has {{{name}}}, and engine.public_url is not set"
-                )));
-            }
-            other => {
-                return Err(unfit(format!(
-                    "the template has {{{other}}}, for which no recipient has a value"
-                )));
-            }
-        }
-    }
-    let from = Address::parse(&letter.from.email)
-        .and_then(|address| Mailbox::new(address, letter.from.name.as_deref()));
-    from.map_err(|fault| unfit(format!("the sender cannot be used: {fault}")))?;
-    Ok(letter)
-}
-
 async fn store(
     engine: &Handle,
     tenant: TenantId,
     run: Uuid,
     (campaign, template): (i64, i64),
-    letter: &Letter,
+    content: &Content,
 ) -> Result<(), Problem> {
-    let body = serde_json::to_string(letter)
-        .map_err(|_| unfit("the template cannot be stored".to_owned()))?;
     sqlx::query("select ficus.begin_run($1, $2, $3, $4, $5, $6, $7)")
         .bind(run)
         .bind(tenant.0)
         .bind(campaign)
         .bind(template)
         .bind(Uuid::now_v7())
-        .bind(Sha256::digest(&body).as_slice())
-        .bind(&body)
+        .bind(content.digest.as_slice())
+        .bind(&content.body)
         .execute(&engine.pool)
         .await
         .map_err(failed("store the send"))?;
     Ok(())
-}
-
-fn unfit(detail: String) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 
 /// A GET that sends is what legacy's clients rely on; nobody relies on a HEAD that does, and link checkers ask with it.

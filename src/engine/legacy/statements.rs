@@ -32,6 +32,10 @@ pub struct Statements {
     pub sent_alone: String,
     /// Tenant, campaign, sent, failed, skipped, time: its log, once for a time, and its status.
     pub finished: String,
+    /// Tenant, campaign, template, when it is due, time → the schedule's id, of a row that legacy's own cron does not take. No row: one of the two is gone.
+    pub store_schedule: String,
+    /// Tenant, schedule, its status ("sent", "failed", or "queued" where it waits again), when it was or is due, time. May be repeated.
+    pub schedule_ended: String,
 }
 
 impl Statements {
@@ -51,6 +55,8 @@ impl Statements {
         let failed = text("failed");
         let sent_alone = text("sent_alone");
         let finished = text("finished");
+        let store_schedule = text("store_schedule");
+        let schedule_ended = text("schedule_ended");
         Some(Self {
             campaign: campaign?,
             template: template?,
@@ -65,6 +71,8 @@ impl Statements {
             failed: failed?,
             sent_alone: sent_alone?,
             finished: finished?,
+            store_schedule: store_schedule?,
+            schedule_ended: schedule_ended?,
         })
     }
 }

@@ -10,6 +10,7 @@ mod kills;
 mod links;
 mod messages;
 mod quota_check;
+mod schedules;
 mod smtp;
 
 use reqwest::Method;

@@ -1,6 +1,6 @@
 //! `GET /campaign/schedule-emails`: what a tenant has scheduled, from legacy's table, in legacy's shape.
 //!
-//! Its own file, because scheduling will grow apart from accepting.
+//! Its own file, because it shows legacy's rows as they are, whoever fires them.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use chrono::NaiveDateTime;
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::Handle;
+use crate::engine::Handle;
 use crate::modern::accept::wants_page;
 use crate::modern::failed;
 use crate::modern::json::{LegacyJson, List, carbon};
