@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::bed::{Engine, TENANT, Tables};
 use crate::support::modern::detail_of_problem;
+use crate::support::process::eventually;
 use crate::support::smtp::{MailServer, Script};
 
 const PATH: &str = "/campaign/schedule-email/22/21/store";
@@ -49,11 +50,13 @@ async fn change(tables: &Tables, sql: &'static str) {
     done.expect("a change of the schedule");
 }
 
-/// The process is killed: nothing of it goes on.
-async fn kill(engine: Engine) {
+/// Nothing of it goes on but the counter of clicks, which ends with the server, and that with the test.
+async fn end(engine: &Engine) {
     engine.stop.cancel();
-    engine.tasks.close();
-    engine.tasks.wait().await;
+    eventually("the engine's tasks have ended", || async {
+        (engine.tasks.len() <= 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -183,7 +186,7 @@ async fn a_schedule_outlives_the_engine_that_took_it() {
     let tables = Tables::new().await;
     let first = Engine::with(tables.clone(), Script::default(), "").await;
     first.scheduled(&json!({ "scheduled_at": FUTURE })).await;
-    kill(first).await;
+    end(&first).await;
     change(&tables, "update ficus.schedule set next_at = now()").await;
     let second = Engine::with(tables.clone(), Script::default(), "").await;
     tables.until_legacy(SENT, 1).await;
@@ -196,7 +199,7 @@ async fn an_engine_that_dies_before_legacy_is_told_leaves_that_to_the_next() {
     let first = Engine::with(tables.clone(), Script::default(), "").await;
     first.scheduled(&json!({ "scheduled_at": PAST })).await;
     tables.until_legacy(SENT, 1).await;
-    kill(first).await;
+    end(&first).await;
     // As if it had not come to tell.
     change(
         &tables,
@@ -250,7 +253,7 @@ async fn a_deleted_campaigns_schedule_is_not_sent() {
         .await;
     change(tables, "update ficus.schedule set next_at = now()").await;
     let failed = "select count(*) from ficus.schedule where state = 'failed' and is_told";
-    crate::support::process::eventually(failed, || async {
+    eventually(failed, || async {
         (tables.ficus(failed).await == 1).then_some(())
     })
     .await;
@@ -317,7 +320,7 @@ async fn a_repeated_schedule_that_is_too_late_once_waits_for_its_next_time() {
     )
     .await;
     let waiting = "select count(*) from ficus.schedule where state = 'waiting' and next_at > now() and reason is not null";
-    crate::support::process::eventually(waiting, || async {
+    eventually(waiting, || async {
         (engine.tables.ficus(waiting).await == 1).then_some(())
     })
     .await;
