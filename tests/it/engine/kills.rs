@@ -128,6 +128,7 @@ fn received(mail: &MailServer) -> HashMap<String, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "what a long run came to")]
 async fn nothing_is_lost_and_nothing_doubled_however_often_the_engine_and_the_database_die() {
     let messages = setting("FICUS_KILL_MESSAGES", 2_000);
     let kills = setting("FICUS_KILLS", 5);
