@@ -37,11 +37,10 @@ const QUICK: &str = r#"
     p95 = "2s"
 "#;
 
-/// Who answered each tenant last, and how; and every answer that was no 200, with its side.
+/// Who answered each tenant last, and how; how often modern did; and every answer that was no 200, with its side.
 #[derive(Default)]
 struct Seen {
     last: BTreeMap<usize, (String, u16)>,
-    /// Answers of the modern side, by tenant.
     modern: BTreeMap<usize, usize>,
     failed: Vec<(usize, String, u16)>,
 }
@@ -110,8 +109,9 @@ impl Load {
         loop {
             let is_known = {
                 let seen = self.seen.lock().expect("nobody panics with it");
-                let answered = |it: &i64| seen.modern.get(&(*it as usize));
-                tenants.iter().all(|it| answered(it) >= Some(&answers))
+                tenants
+                    .iter()
+                    .all(|it| seen.modern.get(&(*it as usize)) >= Some(&answers))
             };
             if is_known {
                 return;
