@@ -41,7 +41,7 @@ const QUICK: &str = r#"
 #[derive(Default)]
 struct Seen {
     last: BTreeMap<usize, (String, u16)>,
-    modern: BTreeMap<usize, usize>,
+    modern: BTreeMap<i64, usize>,
     failed: Vec<(usize, String, u16)>,
 }
 
@@ -73,7 +73,7 @@ impl Load {
                             seen.failed.push((place + 1, side.clone(), answer.status));
                         }
                         if side == "modern" {
-                            *seen.modern.entry(place + 1).or_default() += 1;
+                            *seen.modern.entry(place as i64 + 1).or_default() += 1;
                         }
                         seen.last.insert(place + 1, (side, answer.status));
                     }
@@ -107,13 +107,13 @@ impl Load {
     async fn until_known(&self, tenants: &[i64], answers: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let is_known = {
-                let seen = self.seen.lock().expect("nobody panics with it");
-                tenants
-                    .iter()
-                    .all(|it| seen.modern.get(&(*it as usize)) >= Some(&answers))
-            };
-            if is_known {
+            let seen = self
+                .seen
+                .lock()
+                .expect("nobody panics with it")
+                .modern
+                .clone();
+            if tenants.iter().all(|it| seen.get(it) >= Some(&answers)) {
                 return;
             }
             assert!(Instant::now() < deadline, "not so many answers in time");
