@@ -144,17 +144,9 @@ async fn modern(pool: &PgPool, capability: &str) -> Vec<i64> {
 }
 
 async fn wave(site: &Site, verb: &str, name: &str) -> Value {
-    let done = site
-        .ficus(&[
-            "wave",
-            verb,
-            name,
-            "--reason",
-            "as planned",
-            "--timeout",
-            "20s",
-        ])
-        .await;
+    let how = ["--reason", "as planned", "--timeout", "20s"];
+    let arguments = [&["wave", verb, name], &how[..]].concat();
+    let done = site.ficus(&arguments).await;
     assert_eq!(done["confirmed"], true, "{done}");
     done
 }
