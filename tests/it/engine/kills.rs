@@ -2,7 +2,7 @@
 //! is sent twice, and what nobody can know is called uncertain.
 //!
 //! Its own file, because it is the test of the promise in docs/ENGINE.md. The mail server keeps count of what reached it, and lives on.
-//! `FICUS_KILLS` and `FICUS_KILL_MESSAGES` make it longer; `make soak` does.
+//! `FICUS_KILLS` and `FICUS_KILL_MESSAGES` make it longer.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
