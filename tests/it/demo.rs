@@ -11,7 +11,7 @@ use ficus::demo::legacy::{Legacy, Options};
 use ficus::demo::mail::MailCatcher;
 use ficus::embedded::{self, Postgres};
 
-use crate::support::process::free_ports;
+use crate::support::process::{eventually, free_ports};
 use crate::support::{project, scratch_folder};
 
 #[tokio::test]
@@ -69,10 +69,10 @@ async fn a_campaign_sent_by_the_legacy_application_is_caught() {
 
     let address = legacy.url.trim_start_matches("http://").to_owned();
     legacy.process.stop().await.unwrap();
-    assert!(
-        TcpListener::bind(address).is_ok(),
-        "the workers have left the port"
-    );
+    eventually("the workers have left the port", || async {
+        TcpListener::bind(&address).is_ok().then_some(())
+    })
+    .await;
 }
 
 #[test]
