@@ -88,7 +88,7 @@ impl Teller {
             }
         }
         // Another engine need not wait for the lease to end. Should it fail, it does.
-        let left = sqlx::query("select ficus.leave_runs($1)").bind(self.engine);
+        let left = sqlx::query("select ficus.leave_events($1)").bind(self.engine);
         if let Err(error) = left.execute(&self.pool).await {
             tracing::warn!(%error, "could not leave the events to others");
         }
@@ -127,9 +127,11 @@ impl Teller {
         let links = self.links(&events).await?;
         let told = sort(events, &links);
         self.tell(&told).await?;
-        if self.count(&xid, seq, &told.counts).await? {
-            self.tell_alone(told.alone).await?;
+        if !self.count(&xid, seq, &told.counts).await? {
+            // Another engine reads by now, and may not have counted these yet: what has ended is its to say.
+            return Ok(false);
         }
+        self.tell_alone(told.alone).await?;
         if is_all {
             self.finish(&horizon).await?;
         }

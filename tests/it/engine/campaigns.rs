@@ -115,6 +115,29 @@ async fn a_long_transaction_of_another_database_keeps_nobody_waiting() {
     long.rollback().await.expect("it was still running");
 }
 
+/// A reader that was too slow, and whose events another one counts, does not take the campaign for finished.
+#[tokio::test]
+async fn a_reader_whose_turn_is_over_ends_no_campaign() {
+    let engine = Engine::start().await;
+    let legacy = engine.tables.legacy.pool();
+    let mut holding = legacy.begin().await.expect("a transaction");
+    sqlx::raw_sql("lock table email_trackers in exclusive mode")
+        .execute(&mut *holding)
+        .await
+        .expect("the lock");
+    engine.send(22).await;
+    // In a statement of another connection: the reader has its events, and cannot tell legacy of them.
+    eventually("the reader waits", || async {
+        let waits = "select count(*) from pg_locks where not granted and relation = 'email_trackers'::regclass";
+        (engine.tables.legacy(waits).await > 0).then_some(())
+    })
+    .await;
+    change(&engine.tables, "update ficus.event_reader set engine_id = gen_random_uuid(), lease_until = clock_timestamp() + interval '2 seconds'").await;
+    holding.rollback().await.expect("the lock is gone");
+    engine.tables.until_legacy(LOGGED, 1).await;
+    assert_eq!(engine.tables.legacy("select count(*) from campaign_logs where campaign_id = 22 and (sent, failed, skipped) = (10, 0, 2)").await, 1);
+}
+
 /// Many recipients of campaign 21.
 async fn crowd(tables: &Tables) {
     tables
@@ -128,6 +151,11 @@ async fn crowd(tables: &Tables) {
         .await;
 }
 
+async fn change(tables: &Tables, sql: &'static str) {
+    let done = sqlx::raw_sql(sql).execute(tables.pool()).await;
+    done.expect("a change of ours");
+}
+
 async fn call(tables: &Tables, sql: &'static str, run: &str) {
     let run: uuid::Uuid = run.parse().expect("an id");
     let done = sqlx::query(sql).bind(run).execute(tables.pool()).await;
@@ -135,7 +163,6 @@ async fn call(tables: &Tables, sql: &'static str, run: &str) {
 }
 
 #[tokio::test]
-#[ignore = "a fault to find: once in four runs of everything its log came after 280 of 1203 mails"]
 async fn a_campaign_whose_engine_stops_in_the_middle_goes_on_with_the_next_and_reaches_everybody_once()
  {
     let tables = Tables::new().await;
