@@ -48,14 +48,14 @@ comment on table ficus.message is 'Messages that were accepted. Partitions by da
 -- One a sender's key. Apart from the message, because it is unique over the days and is kept for fewer of them.
 create table ficus.message_key (
     tenant_id bigint not null,
-    -- SHA-256 of the sender's key, or of what names the message (engine::idempotency).
-    key bytea not null,
+    -- 128 bits of the SHA-256 of the sender's key, or of what names the message (engine::idempotency). A uuid, for that is what PostgreSQL
+    -- has of this size: in the order of its bytes, and without a length.
+    key uuid not null,
     message_id uuid not null,
-    -- SHA-256 of the message: the same key with another message is a conflict.
-    fingerprint bytea not null,
+    -- Of the message, likewise: the same key with another message is a conflict.
+    fingerprint uuid not null,
     created_at timestamptz not null default clock_timestamp(),
-    constraint message_key_pkey primary key (tenant_id, key),
-    constraint message_key_whole check (octet_length(key) = 32 and octet_length(fingerprint) = 32)
+    constraint message_key_pkey primary key (tenant_id, key)
 );
 create index message_key_created_idx on ficus.message_key using brin (created_at);
 comment on table ficus.message_key is 'By which key each message is known again. Kept as long as engine.dedup_keep says.';
@@ -169,25 +169,38 @@ create table ficus.attempt_end (
 create index attempt_end_open_idx on ficus.attempt_end (tenant_id, id) where state in ('dead', 'uncertain', 'unknown');
 comment on table ficus.attempt_end is 'How each attempt ended, and with it the message.';
 
--- What became of each message, in the order of the commits: whoever tells others of it reads on from where they stopped, and rows are never changed.
+-- What became of messages, in the order of the commits: whoever tells others of it reads on from where they stopped, and rows are never changed.
+-- A row is what one statement made of many messages, so that the log costs no index entry and no row for each of them.
 create sequence ficus.event_seq;
 create table ficus.event (
     -- A reader goes no further than the oldest transaction of this database that still runs (event_horizon), so that none commits behind it.
     xid xid8 not null default pg_current_xact_id(),
     seq bigint not null default nextval('ficus.event_seq'),
-    id uuid not null,
-    -- The attempt's; 0: it was accepted by us.
-    number smallint not null,
-    tenant_id bigint not null,
+    at timestamptz not null default clock_timestamp(),
     -- queued, the end of an attempt, or retried: its end is none any more, since somebody sends it again.
     state text not null,
     code text not null,
-    at timestamptz not null default clock_timestamp(),
+    -- Each message once.
+    ids uuid[] not null,
+    -- The attempts'; 0: it was accepted by us.
+    numbers smallint[] not null,
+    messages integer not null,
     constraint event_state_known check (
-        state in ('queued', 'accepted', 'failed', 'dead', 'unknown', 'cancelled', 'deferred', 'uncertain', 'retried'))
-) partition by range (id);
+        state in ('queued', 'accepted', 'failed', 'dead', 'unknown', 'cancelled', 'deferred', 'uncertain', 'retried')),
+    constraint event_counted check (messages = cardinality(ids) and messages = cardinality(numbers) and messages > 0)
+) partition by range (at);
+-- Ids do not shrink, and compressing them costs more than what they take.
+alter table ficus.event alter column ids set storage external;
 create index event_order_idx on ficus.event (xid, seq);
 comment on table ficus.event is 'Every transition of a message, once.';
+
+-- One row of the log.
+create function ficus.tell(state text, code text, ids uuid[], numbers smallint[]) returns void
+    language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    insert into ficus.event (state, code, ids, numbers, messages) select state, code, ids, numbers, cardinality(ids) where cardinality(ids) > 0
+$$;
+comment on function ficus.tell is 'Says what became of messages.';
 
 create table ficus.event_reader (
     name text not null,
@@ -229,6 +242,7 @@ declare
     part text;
     day date;
     today date := (clock_timestamp() at time zone 'UTC')::date;
+    midnights timestamptz[];
     old record;
 begin
     -- Several engines begin the day at once.
@@ -236,9 +250,14 @@ begin
     foreach part in array array['message', 'attempt', 'attempt_end', 'event'] loop
         for day in select generate_series(today - 1, today + ahead, interval '1 day')::date loop
             continue when to_regclass(format('ficus.%I', part || '_' || to_char(day, 'YYYYMMDD'))) is not null;
-            execute format('create table ficus.%I partition of ficus.%I for values from (%L) to (%L)',
-                part || '_' || to_char(day, 'YYYYMMDD'), part,
-                ficus.first_id(day::timestamp at time zone 'UTC'), ficus.first_id((day + 1)::timestamp at time zone 'UTC'));
+            midnights := array[day::timestamp at time zone 'UTC', (day + 1)::timestamp at time zone 'UTC'];
+            if part = 'event' then
+                execute format('create table ficus.%I partition of ficus.event for values from (%L) to (%L)',
+                    part || '_' || to_char(day, 'YYYYMMDD'), midnights[1], midnights[2]);
+            else
+                execute format('create table ficus.%I partition of ficus.%I for values from (%L) to (%L)',
+                    part || '_' || to_char(day, 'YYYYMMDD'), part, ficus.first_id(midnights[1]), ficus.first_id(midnights[2]));
+            end if;
         end loop;
         for old in
             select c.relname from pg_inherits as i join pg_class as c on c.oid = i.inhrelid
@@ -258,11 +277,11 @@ create table ficus.attempt_end_other partition of ficus.attempt_end default;
 create table ficus.event_other partition of ficus.event default;
 select ficus.keep_days(7, 30);
 
--- Stores messages with their keys and makes them due, in the caller's transaction. For each place of the arrays: the id under which
--- its key is known, and what became of it: new; duplicate, when the key is known with the same message; conflict, when it stands for
--- another one; suppressed, when the tenant sends to this recipient no more. Of an array's two messages with one key the first is new.
+-- Stores messages with their keys and makes them due, in the caller's transaction. Answers with those places of the arrays that did not become
+-- new messages, which are few: the id under which the key is known, and duplicate, when it is known with the same message; conflict, when it
+-- stands for another one; suppressed, when the tenant sends to this recipient no more. Of an array's two messages with one key the first is new.
 create function ficus.accept_messages(
-    tenants bigint[], ids uuid[], keys bytea[], fingerprints bytea[], channels text[], campaigns bigint[], recipients text[],
+    tenants bigint[], ids uuid[], keys uuid[], fingerprints uuid[], channels text[], campaigns bigint[], recipients text[],
     bodies text[], contents uuid[], due timestamptz[]
 ) returns table (place integer, id uuid, became text)
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -271,6 +290,7 @@ as $$
 #variable_conflict use_column
 declare
     refused uuid[];
+    fresh uuid[];
 begin
     -- Each table is looked into a row at a time (lateral, offset 0), whatever the statistics of a young table say.
     refused := array(
@@ -280,39 +300,59 @@ begin
             where s.tenant_id = g.tenant_id and s.channel = g.channel and s.recipient = lower(g.recipient) offset 0
         ) as s
     );
-    -- In the order of the keys, so that two requests with the same keys wait for each other and never both.
-    insert into ficus.message_key (tenant_id, key, message_id, fingerprint)
-    select k.tenant_id, k.key, k.id, k.fingerprint
-    from unnest(tenants, keys, ids, fingerprints) with ordinality as k (tenant_id, key, id, fingerprint, place)
-    where k.id <> all (refused)
-    order by k.tenant_id, k.key, k.place
-    on conflict on constraint message_key_pkey do nothing;
+    -- In the order of the keys, so that two requests with the same keys wait for each other and never both. Keys that are all new, which is the
+    -- rule, are half as dear to insert without "on conflict".
+    begin
+        insert into ficus.message_key (tenant_id, key, message_id, fingerprint)
+        select k.tenant_id, k.key, k.id, k.fingerprint
+        from unnest(tenants, keys, ids, fingerprints) as k (tenant_id, key, id, fingerprint)
+        where k.id <> all (refused)
+        order by k.tenant_id, k.key;
+        fresh := case when refused = '{}' then ids else array(select i.id from unnest(ids) as i (id) where i.id <> all (refused)) end;
+    exception
+        when unique_violation then
+            with kept as (
+                insert into ficus.message_key (tenant_id, key, message_id, fingerprint)
+                select k.tenant_id, k.key, k.id, k.fingerprint
+                from unnest(tenants, keys, ids, fingerprints) with ordinality as k (tenant_id, key, id, fingerprint, place)
+                where k.id <> all (refused)
+                order by k.tenant_id, k.key, k.place
+                on conflict on constraint message_key_pkey do nothing
+                returning message_id
+            )
+            select coalesce(array_agg(k.message_id), '{}') into fresh from kept as k;
+    end;
 
-    return query
-    with known as materialized (
-        select g.*, k.message_id, k.fingerprint = g.fingerprint as same
-        from unnest(tenants, ids, keys, fingerprints, channels, campaigns, recipients, bodies, contents, due) with ordinality
-            as g (tenant_id, id, key, fingerprint, channel, campaign_id, recipient, body, content_id, due_at, place)
+    if cardinality(fresh) < cardinality(ids) then
+        return query
+        select g.place::integer, coalesce(k.message_id, g.id),
+            case when k.message_id is null then 'suppressed' when k.fingerprint = g.fingerprint then 'duplicate' else 'conflict' end
+        from unnest(tenants, ids, keys, fingerprints) with ordinality as g (tenant_id, id, key, fingerprint, place)
         left join lateral (
             select * from ficus.message_key as k where k.tenant_id = g.tenant_id and k.key = g.key offset 0
         ) as k on true
-    ), fresh as (
-        select n.* from known as n where n.message_id = n.id
-    ), stored as (
-        insert into ficus.message (id, tenant_id, channel, campaign_id, recipient, body, content_id)
-        select f.id, f.tenant_id, f.channel, f.campaign_id, f.recipient, f.body, f.content_id from fresh as f
-    ), now_due as (
-        insert into ficus.due (ring, shard, tenant_id, id)
-        select r.current, f.tenant_id % 64, f.tenant_id, f.id from fresh as f cross join ficus.ring as r where f.due_at is null
-    ), then_due as (
+        where k.message_id is distinct from g.id order by g.place;
+        if fresh = '{}' then
+            return;
+        end if;
+        select array_agg(g.tenant_id), array_agg(g.id), array_agg(g.channel), array_agg(g.campaign_id), array_agg(g.recipient), array_agg(g.body),
+            array_agg(g.content_id), array_agg(g.due_at)
+        into tenants, ids, channels, campaigns, recipients, bodies, contents, due
+        from unnest(tenants, ids, channels, campaigns, recipients, bodies, contents, due)
+            as g (tenant_id, id, channel, campaign_id, recipient, body, content_id, due_at)
+        where g.id = any (fresh);
+    end if;
+    insert into ficus.message (id, tenant_id, channel, campaign_id, recipient, body, content_id)
+    select * from unnest(ids, tenants, channels, campaigns, recipients, bodies, contents);
+    insert into ficus.due (ring, shard, tenant_id, id)
+    select r.current, f.tenant_id % 64, f.tenant_id, f.id
+    from unnest(tenants, ids, due) as f (tenant_id, id, due_at) cross join ficus.ring as r where f.due_at is null;
+    if num_nonnulls(variadic due) > 0 then
         insert into ficus.later (shard, due_at, tenant_id, id, attempts, reason)
-        select f.tenant_id % 64, f.due_at, f.tenant_id, f.id, 0, 'scheduled' from fresh as f where f.due_at is not null
-    ), told as (
-        insert into ficus.event (id, number, tenant_id, state, code) select f.id, 0, f.tenant_id, 'queued', '' from fresh as f
-    )
-    select n.place::integer, coalesce(n.message_id, n.id),
-        case when n.message_id = n.id then 'new' when n.message_id is null then 'suppressed' when n.same then 'duplicate' else 'conflict' end
-    from known as n order by n.place;
+        select f.tenant_id % 64, f.due_at, f.tenant_id, f.id, 0, 'scheduled'
+        from unnest(tenants, ids, due) as f (tenant_id, id, due_at) where f.due_at is not null;
+    end if;
+    perform ficus.tell('queued', '', ids, array_fill(0::smallint, array[cardinality(ids)]));
 end
 $$;
 comment on function ficus.accept_messages is 'Stores messages once a key, and makes them due.';
@@ -396,11 +436,20 @@ create function ficus.load_due(tenant bigint, after uuid, most integer) returns 
     id uuid, ring smallint, counted smallint, begun smallint, in_doubt boolean,
     channel text, campaign_id bigint, recipient text, body text, content_id uuid
 )
-    language sql volatile security definer set search_path = pg_catalog, pg_temp
+    -- Stable, so that its statements see one moment: who is due by an older one, and was tried by a newer one, would be sent twice.
+    language plpgsql stable security definer set search_path = pg_catalog, pg_temp
     set jit = off set plan_cache_mode = force_custom_plan
 as $$
-    select w.id, w.ring, w.counted, coalesce(a.number, 0::smallint), a.number is not null and not a.ended,
-        m.channel, m.campaign_id, m.recipient, m.body, m.content_id
+#variable_conflict use_column
+declare
+    found_ids uuid[];
+    rings smallint[];
+    counts smallint[];
+    least_id uuid;
+    greatest_id uuid;
+begin
+    -- For themselves first: between the least and the greatest of their ids lies a day or two, and only its partitions are looked into below.
+    select array_agg(w.id), array_agg(w.ring), array_agg(w.counted) into found_ids, rings, counts
     from (
         (
             select d.id, d.ring, 0::smallint as counted from ficus.due as d
@@ -411,36 +460,107 @@ as $$
             select l.id, null, l.attempts from ficus.later as l
             where l.shard = tenant % 64 and l.tenant_id = tenant and l.due_at <= clock_timestamp() order by l.due_at limit most
         )
-    ) as w
-    cross join lateral (select * from ficus.message as m where m.id = w.id offset 0) as m
+    ) as w;
+    select u.id into least_id from unnest(found_ids) as u (id) order by u.id limit 1;
+    select u.id into greatest_id from unnest(found_ids) as u (id) order by u.id desc limit 1;
+    return query
+    select w.id, w.ring, w.counted, coalesce(a.number, 0::smallint), a.number is not null and not a.ended,
+        m.channel, m.campaign_id, m.recipient, m.body, m.content_id
+    from unnest(found_ids, rings, counts) as w (id, ring, counted)
+    cross join lateral (
+        select * from ficus.message as m where m.id = w.id and m.id between least_id and greatest_id offset 0
+    ) as m
     left join lateral (
-        select b.number, exists (select from ficus.attempt_end as e where e.id = b.id and e.number = b.number) as ended
-        from ficus.attempt as b where b.id = w.id order by b.number desc limit 1
-    ) as a on true
+        select b.number, exists (
+            select from ficus.attempt_end as e where e.id = b.id and e.number = b.number and e.id between least_id and greatest_id
+        ) as ended
+        from ficus.attempt as b where b.id = w.id and b.id between least_id and greatest_id order by b.number desc limit 1
+    ) as a on true;
+end
 $$;
 comment on function ficus.load_due is 'What is due for a tenant, with what was tried before.';
 
--- Writes down that these are about to leave, and answers with those that may: the shard is still the engine's, nothing holds them
--- back, and nobody has tried them under this number. Commit before a byte leaves.
+-- Of these, those whose shard is the engine's and that nothing holds back become attempts. Answers with them.
+create function ficus.write_attempts(
+    engine uuid, ids uuid[], numbers smallint[], tenants bigint[], campaigns bigint[], epochs bigint[], connections text[]
+) returns uuid[]
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+    set jit = off set plan_cache_mode = force_custom_plan
+as $$
+declare
+    written uuid[];
+begin
+    with these as (
+        insert into ficus.attempt (id, number, tenant_id, shard, epoch, connection)
+        select a.id, a.number, a.tenant_id, s.id, s.epoch, a.connection
+        from unnest(ids, numbers, tenants, campaigns, epochs, connections) as a (id, number, tenant_id, campaign_id, epoch, connection)
+        join ficus.shard as s on s.id = a.tenant_id % 64 and s.engine_id = engine and s.epoch = a.epoch
+        where not exists (select from ficus.hold as h where h.tenant_id = a.tenant_id and h.campaign_id in (0, coalesce(a.campaign_id, 0)))
+        returning attempt.id
+    )
+    select coalesce(array_agg(t.id), '{}') into written from these as t;
+    return written;
+end
+$$;
+
+-- Writes down that these are about to leave, and answers with those that may not: the shard is another's, something holds them back, or
+-- somebody has tried them under this number. Commit before a byte of the others leaves.
 create function ficus.begin_attempts(
     engine uuid, ids uuid[], numbers smallint[], tenants bigint[], campaigns bigint[], epochs bigint[], connections text[]
 ) returns setof uuid
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
     set jit = off set plan_cache_mode = force_custom_plan
 as $$
+declare
+    begun uuid[];
 begin
     perform ficus.fence_shared();
-    return query
-    insert into ficus.attempt (id, number, tenant_id, shard, epoch, connection)
-    select a.id, a.number, a.tenant_id, s.id, s.epoch, a.connection
-    from unnest(ids, numbers, tenants, campaigns, epochs, connections) as a (id, number, tenant_id, campaign_id, epoch, connection)
-    join ficus.shard as s on s.id = a.tenant_id % 64 and s.engine_id = engine and s.epoch = a.epoch
-    where not exists (select from ficus.hold as h where h.tenant_id = a.tenant_id and h.campaign_id in (0, coalesce(a.campaign_id, 0)))
-    on conflict on constraint attempt_pkey do nothing
-    returning ficus.attempt.id;
+    -- Numbers that are all new, which is the rule, are half as dear to insert without "on conflict".
+    begin
+        begun := ficus.write_attempts(engine, ids, numbers, tenants, campaigns, epochs, connections);
+    exception
+        when unique_violation then
+            select ficus.write_attempts(
+                engine, array_agg(a.id), array_agg(a.number), array_agg(a.tenant_id), array_agg(a.campaign_id), array_agg(a.epoch), array_agg(a.connection))
+            into begun
+            from unnest(ids, numbers, tenants, campaigns, epochs, connections) as a (id, number, tenant_id, campaign_id, epoch, connection)
+            where not exists (select from ficus.attempt as b where b.id = a.id and b.number = a.number);
+    end;
+    if cardinality(begun) < cardinality(ids) then
+        return query select i.id from unnest(ids) as i (id) where i.id <> all (begun);
+    end if;
 end
 $$;
 comment on function ficus.begin_attempts is 'Writes attempts down before a byte leaves, and says which may.';
+
+-- Ends of attempts whose shard is the engine's, none of which was written down before, with what comes next of each message.
+create function ficus.write_ends(
+    engine uuid, ids uuid[], numbers smallint[], tenants bigint[], epochs bigint[], rings smallint[], states text[], codes text[],
+    refs text[], next_at timestamptz[], counted smallint[]
+) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+    set jit = off set plan_cache_mode = force_custom_plan
+as $$
+begin
+    with told as materialized (
+        select a.*, s.id as shard from unnest(ids, numbers, tenants, epochs, rings, states, codes, refs, next_at, counted)
+            as a (id, number, tenant_id, epoch, ring, state, code, reference, due_at, attempts)
+        join ficus.shard as s on s.id = a.tenant_id % 64 and s.engine_id = engine and s.epoch = a.epoch
+    ), ended as (
+        insert into ficus.attempt_end (id, number, tenant_id, state, code, reference)
+        select t.id, t.number, t.tenant_id, t.state, t.code, t.reference from told as t
+    ), over as (
+        delete from ficus.later as l where l.id = any (array(select t.id from told as t where t.ring is null and t.due_at is null))
+    ), again as (
+        insert into ficus.later as l (shard, due_at, tenant_id, id, attempts, reason)
+        select t.shard, t.due_at, t.tenant_id, t.id, t.attempts, t.code from told as t where t.due_at is not null
+        on conflict on constraint later_pkey do update
+        set due_at = excluded.due_at, attempts = excluded.attempts, reason = excluded.reason
+    )
+    insert into ficus.event (state, code, ids, numbers, messages)
+    select t.state, t.code, array_agg(t.id), array_agg(t.number), count(*) from told as t group by t.state, t.code;
+end
+$$;
 
 -- Writes down how attempts ended, and takes the messages off the queue, or gives them their next time. Answers with those that were not taken,
 -- since the shard is another's by now.
@@ -453,44 +573,37 @@ create function ficus.end_attempts(
 as $$
 declare
     part smallint;
+    lost uuid[];
 begin
     perform ficus.fence_shared();
+    lost := array(
+        select t.id from unnest(ids, tenants, epochs) as t (id, tenant_id, epoch)
+        where not exists (select from ficus.shard as s where s.id = t.tenant_id % 64 and s.engine_id = engine and s.epoch = t.epoch)
+    );
     -- A part at a time, so that only its index is looked into.
     for part in select distinct r from unnest(rings) as r where r is not null loop
         delete from ficus.due as gone where gone.ring = part and gone.ctid = any (array(
-            select d.at from unnest(ids, tenants, epochs, rings) as t (id, tenant_id, epoch, ring)
-            join ficus.shard as s on s.id = t.tenant_id % 64 and s.engine_id = engine and s.epoch = t.epoch
+            select d.at from unnest(ids, tenants, rings) as t (id, tenant_id, ring)
             cross join lateral (
                 select e.ctid as at from ficus.due as e
-                where e.ring = part and e.shard = s.id and e.tenant_id = t.tenant_id and e.id = t.id limit 1
+                where e.ring = part and e.shard = t.tenant_id % 64 and e.tenant_id = t.tenant_id and e.id = t.id limit 1
             ) as d
-            where t.ring = part
+            where t.ring = part and t.id <> all (lost)
         ));
     end loop;
-    return query
-    with told as materialized (
-        select a.*, s.id as shard from unnest(ids, numbers, tenants, epochs, rings, states, codes, refs, next_at, counted)
-            as a (id, number, tenant_id, epoch, ring, state, code, reference, due_at, attempts)
-        left join ficus.shard as s on s.id = a.tenant_id % 64 and s.engine_id = engine and s.epoch = a.epoch
-    ), ended as (
-        insert into ficus.attempt_end (id, number, tenant_id, state, code, reference)
-        select t.id, t.number, t.tenant_id, t.state, t.code, t.reference from told as t where t.shard is not null
-        on conflict on constraint attempt_end_pkey do nothing
-        returning attempt_end.id, attempt_end.number, attempt_end.tenant_id, attempt_end.state, attempt_end.code
-    ), events as (
-        insert into ficus.event (id, number, tenant_id, state, code) select e.id, e.number, e.tenant_id, e.state, e.code from ended as e
-    ), over as (
-        -- Only by its first end: a reader that saw the attempt before that end tells of it again, and must not take away its next time.
-        delete from ficus.later as l
-        where l.id = any (array(select t.id from told as t join ended as e on e.id = t.id where t.ring is null and t.due_at is null))
-    ), again as (
-        insert into ficus.later as l (shard, due_at, tenant_id, id, attempts, reason)
-        select t.shard, t.due_at, t.tenant_id, t.id, t.attempts, t.code from told as t join ended as e on e.id = t.id
-        where t.due_at is not null
-        on conflict on constraint later_pkey do update
-        set due_at = excluded.due_at, attempts = excluded.attempts, reason = excluded.reason
-    )
-    select t.id from told as t where t.shard is null;
+    begin
+        perform ficus.write_ends(engine, ids, numbers, tenants, epochs, rings, states, codes, refs, next_at, counted);
+    exception
+        -- Told again: by its first end alone a message goes on. Who saw the attempt before that end must not take away its next time.
+        when unique_violation then
+            perform ficus.write_ends(
+                engine, array_agg(t.id), array_agg(t.number), array_agg(t.tenant_id), array_agg(t.epoch), array_agg(t.ring), array_agg(t.state),
+                array_agg(t.code), array_agg(t.reference), array_agg(t.due_at), array_agg(t.attempts))
+            from unnest(ids, numbers, tenants, epochs, rings, states, codes, refs, next_at, counted)
+                as t (id, number, tenant_id, epoch, ring, state, code, reference, due_at, attempts)
+            where not exists (select from ficus.attempt_end as e where e.id = t.id and e.number = t.number);
+    end;
+    return query select unnest(lost);
 end
 $$;
 comment on function ficus.end_attempts is 'Writes down how attempts ended, and what comes next.';
@@ -559,23 +672,28 @@ as $$
 $$;
 comment on function ficus.event_horizon is 'Up to where events are complete.';
 
--- What a reader has not dealt with yet before a horizon, in order, with the message that it is about. The horizon is asked for in a statement of its
--- own before: what was over then is seen by this one.
+-- What a reader has not dealt with yet before a horizon, in order, with the message that it is about, or without where that is gone. Whole rows of
+-- the log, as many as have `most` messages or more. The horizon is asked for in a statement of its own before: what was over then is seen by this one.
 create function ficus.read_events(reader text, horizon text, most integer) returns table (
-    xid text, seq bigint, id uuid, number smallint, tenant_id bigint, state text, code text, at timestamptz,
-    channel text, campaign_id bigint, recipient text, content_id uuid
+    xid text, seq bigint, id uuid, number smallint, state text, code text, at timestamptz,
+    tenant_id bigint, channel text, campaign_id bigint, recipient text, content_id uuid
 )
     language sql volatile security definer set search_path = pg_catalog, pg_temp
     set jit = off set plan_cache_mode = force_custom_plan set enable_seqscan = off
 as $$
-    select e.xid::text, e.seq, e.id, e.number, e.tenant_id, e.state, e.code, e.at, m.channel, m.campaign_id, m.recipient, m.content_id
+    select e.xid::text, e.seq, i.id, i.number, e.state, e.code, e.at, m.tenant_id, m.channel, m.campaign_id, m.recipient, m.content_id
     from (
-        select v.* from ficus.event as v, ficus.event_reader as r
-        where r.name = reader and (v.xid, v.seq) > (r.xid, r.seq) and v.xid < horizon::xid8
-        order by v.xid, v.seq limit most
+        select v.*, sum(v.messages) over (order by v.xid, v.seq) - v.messages as before
+        from (
+            select v.* from ficus.event as v, ficus.event_reader as r
+            where r.name = reader and (v.xid, v.seq) > (r.xid, r.seq) and v.xid < horizon::xid8
+            order by v.xid, v.seq limit most
+        ) as v
     ) as e
-    cross join lateral (select * from ficus.message as m where m.id = e.id offset 0) as m
-    order by e.xid, e.seq
+    cross join lateral unnest(e.ids, e.numbers) with ordinality as i (id, number, place)
+    left join lateral (select * from ficus.message as m where m.id = i.id offset 0) as m on true
+    where e.before < most
+    order by e.xid, e.seq, i.place
 $$;
 comment on function ficus.read_events is 'Events that a reader has not dealt with.';
 
@@ -623,7 +741,8 @@ begin
     ), ended as (
         insert into ficus.attempt_end (id, number, tenant_id, state, code) select b.id, b.number, tenant, 'cancelled', 'cancelled' from begun as b
     ), told as (
-        insert into ficus.event (id, number, tenant_id, state, code) select b.id, b.number, tenant, 'cancelled', 'cancelled' from begun as b
+        insert into ficus.event (state, code, ids, numbers, messages)
+        select 'cancelled', 'cancelled', array_agg(b.id), array_agg(b.number), count(*) from begun as b having count(*) > 0
     ), not_later as (
         delete from ficus.later as l using begun as b where l.id = b.id
     )
@@ -664,8 +783,8 @@ begin
     end loop;
     for thing in
         select p.oid::regprocedure::text from pg_proc as p where p.pronamespace = 'ficus'::regnamespace and p.proname in (
-            'keep_days', 'accept_messages', 'fence_shared', 'fence', 'take_shards', 'release_shards', 'due_tenants', 'load_due',
-            'begin_attempts', 'end_attempts', 'turn_ring', 'first_id', 'take_reader', 'read_events', 'event_horizon', 'events_read', 'cancel_messages', 'forget_keys')
+            'keep_days', 'tell', 'accept_messages', 'fence_shared', 'fence', 'take_shards', 'release_shards', 'due_tenants', 'load_due',
+            'write_attempts', 'begin_attempts', 'write_ends', 'end_attempts', 'turn_ring', 'first_id', 'take_reader', 'read_events', 'event_horizon', 'events_read', 'cancel_messages', 'forget_keys')
     loop
         execute format('alter function %s owner to ficus_owner', thing);
         execute format('revoke execute on function %s from public', thing);

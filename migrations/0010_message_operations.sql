@@ -100,8 +100,9 @@ begin
         select 'retry', o.tenant_id, o.id, o.attempts, o.state, 'due', retry_messages.actor, retry_messages.source, retry_messages.reason
         from over as o join again as g on g.id = o.id order by o.place
     ), told as (
-        insert into ficus.event (id, number, tenant_id, state, code)
-        select o.id, coalesce(o.ended, 0), o.tenant_id, 'retried', o.state from over as o join again as g on g.id = o.id
+        insert into ficus.event (state, code, ids, numbers, messages)
+        select 'retried', o.state, array_agg(o.id), array_agg(coalesce(o.ended, 0)::smallint), count(*)
+        from over as o join again as g on g.id = o.id group by o.state
     )
     select a.place, a.id,
         case
@@ -143,7 +144,7 @@ begin
             values (settled.tenant_id % 64, clock_timestamp(), settled.tenant_id, message, 0, 'settled')
             on conflict on constraint later_pkey do nothing;
         else
-            insert into ficus.event (id, number, tenant_id, state, code) values (message, settled.number, settled.tenant_id, becomes, 'settled');
+            perform ficus.tell(becomes, 'settled', array[message], array[settled.number]);
         end if;
         insert into ficus.message_operation (operation, tenant_id, message_id, number, before, after, actor, source, reason)
         values ('settle', settled.tenant_id, message, settled.number, 'uncertain', verdict, settle_message.actor, settle_message.source,
@@ -187,7 +188,7 @@ begin
             values (old.tenant_id % 64, clock_timestamp(), old.tenant_id, old.id, 0, 'settled')
             on conflict on constraint later_pkey do nothing;
         else
-            insert into ficus.event (id, number, tenant_id, state, code) values (old.id, old.number, old.tenant_id, becomes, 'settled');
+            perform ficus.tell(becomes, 'settled', array[old.id], array[old.number]);
         end if;
         insert into ficus.message_operation (operation, tenant_id, message_id, number, before, after, actor, source, reason)
         values ('settle', old.tenant_id, old.id, old.number, 'uncertain', case policy when 'at_most_once' then 'unknown' else 'resend' end,

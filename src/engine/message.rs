@@ -69,9 +69,9 @@ pub struct NewMessage {
     pub id: MessageId,
     pub tenant: TenantId,
     /// By which a second one is known as the same.
-    pub key: [u8; 32],
+    pub key: [u8; 16],
     /// Of all that was asked for: the same key with another is a conflict.
-    pub fingerprint: [u8; 32],
+    pub fingerprint: [u8; 16],
     pub channel: Channel,
     pub campaign: Option<i64>,
     pub recipient: String,

@@ -41,11 +41,12 @@ struct Event {
     xid: String,
     seq: i64,
     id: Uuid,
-    tenant_id: i64,
+    /// None: the message is gone, and nobody can be told of it.
+    tenant_id: Option<i64>,
     state: String,
     at: DateTime<Utc>,
     campaign_id: Option<i64>,
-    recipient: String,
+    recipient: Option<String>,
     content_id: Option<Uuid>,
 }
 
@@ -241,7 +242,9 @@ fn sort(events: Vec<Event>, links: &HashMap<Uuid, String>) -> Told {
     let mut told = Told::default();
     for event in events {
         let id = MessageId(event.id);
-        let tenant = TenantId(event.tenant_id);
+        let (Some(tenant), Some(email)) = (event.tenant_id.map(TenantId), event.recipient) else {
+            continue;
+        };
         let place = match event.state.as_str() {
             "queued" => 0,
             "accepted" => 1,
@@ -264,7 +267,7 @@ fn sort(events: Vec<Event>, links: &HashMap<Uuid, String>) -> Told {
                 id,
                 tenant,
                 campaign,
-                email: event.recipient,
+                email,
                 link: event.content_id.and_then(|it| links.get(&it).cloned()),
                 at: event.at,
             }),
@@ -289,11 +292,11 @@ mod tests {
             xid: "1".to_owned(),
             seq: 1,
             id: Uuid::now_v7(),
-            tenant_id: 7,
+            tenant_id: Some(7),
             state: state.to_owned(),
             at: Utc::now(),
             campaign_id,
-            recipient: "ann@example.com".to_owned(),
+            recipient: Some("ann@example.com".to_owned()),
             content_id: Some(content),
         };
         let states = [

@@ -104,8 +104,13 @@ pub(super) async fn accept(
     messages
         .into_iter()
         .for_each(|message| columns.push(message));
-    let rows: Vec<(Uuid, String)> = sqlx::query_as(
-        "select id, became from ficus.accept_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) order by place",
+    let mut accepted: Vec<_> = columns
+        .ids
+        .iter()
+        .map(|id| Accepted::New(MessageId(*id)))
+        .collect();
+    let others: Vec<(i32, Uuid, String)> = sqlx::query_as(
+        "select place, id, became from ficus.accept_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(columns.tenants)
     .bind(columns.ids)
@@ -119,30 +124,31 @@ pub(super) async fn accept(
     .bind(columns.due)
     .fetch_all(db)
     .await?;
-    if rows.len() != count {
-        let fault = format!(
-            "{count} messages were handed in, and {} answered",
-            rows.len()
-        );
-        return Err(sqlx::Error::Protocol(fault));
+    // Places are counted from 1.
+    for (place, id, became) in others {
+        let place = usize::try_from(place).ok().and_then(|it| it.checked_sub(1));
+        let Some(it) = place.and_then(|place| accepted.get_mut(place)) else {
+            let fault = format!(
+                "{count} messages were handed in, and one became {became} that is none of them"
+            );
+            return Err(sqlx::Error::Protocol(fault));
+        };
+        *it = match became.as_str() {
+            "duplicate" => Accepted::Duplicate(MessageId(id)),
+            "conflict" => Accepted::Conflict(MessageId(id)),
+            "suppressed" => Accepted::Suppressed,
+            other => return Err(sqlx::Error::Protocol(format!("a message became {other}"))),
+        };
     }
-    rows.into_iter()
-        .map(|(id, became)| match became.as_str() {
-            "new" => Ok(Accepted::New(MessageId(id))),
-            "duplicate" => Ok(Accepted::Duplicate(MessageId(id))),
-            "conflict" => Ok(Accepted::Conflict(MessageId(id))),
-            "suppressed" => Ok(Accepted::Suppressed),
-            other => Err(sqlx::Error::Protocol(format!("a message became {other}"))),
-        })
-        .collect()
+    Ok(accepted)
 }
 
 /// The messages as arrays, which is how one statement takes them.
 struct Columns {
     tenants: Vec<i64>,
     ids: Vec<Uuid>,
-    keys: Vec<Vec<u8>>,
-    fingerprints: Vec<Vec<u8>>,
+    keys: Vec<Uuid>,
+    fingerprints: Vec<Uuid>,
     channels: Vec<&'static str>,
     campaigns: Vec<Option<i64>>,
     recipients: Vec<String>,
@@ -170,8 +176,9 @@ impl Columns {
     fn push(&mut self, message: NewMessage) {
         self.tenants.push(message.tenant.0);
         self.ids.push(message.id.0);
-        self.keys.push(message.key.to_vec());
-        self.fingerprints.push(message.fingerprint.to_vec());
+        self.keys.push(Uuid::from_bytes(message.key));
+        self.fingerprints
+            .push(Uuid::from_bytes(message.fingerprint));
         self.channels.push(message.channel.as_str());
         self.campaigns.push(message.campaign);
         self.recipients.push(message.recipient);

@@ -91,7 +91,7 @@ impl Queue for PostgresQueue {
     }
 
     async fn begin(&self, attempts: &[Begin]) -> Result<HashSet<MessageId>, sqlx::Error> {
-        let begun: Vec<Uuid> =
+        let refused: Vec<Uuid> =
             sqlx::query_scalar("select * from ficus.begin_attempts($1, $2, $3, $4, $5, $6, $7)")
                 .bind(self.engine)
                 .bind(column(attempts, |it| it.id.0))
@@ -102,7 +102,11 @@ impl Queue for PostgresQueue {
                 .bind(column(attempts, |it| it.connection.as_str()))
                 .fetch_all(&self.pool)
                 .await?;
-        Ok(begun.into_iter().map(MessageId).collect())
+        let mut begun: HashSet<MessageId> = attempts.iter().map(|it| it.id).collect();
+        for id in refused {
+            begun.remove(&MessageId(id));
+        }
+        Ok(begun)
     }
 
     async fn end(&self, ended: &[Ended]) -> Result<HashSet<MessageId>, sqlx::Error> {

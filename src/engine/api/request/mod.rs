@@ -116,7 +116,7 @@ pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMess
 }
 
 /// Of what the message says: its ids and times may differ when the same one is handed in again.
-fn fingerprint(item: &Value) -> [u8; 32] {
+fn fingerprint(item: &Value) -> [u8; 16] {
     let mut item = item.clone();
     if let Some(members) = item.as_object_mut() {
         for name in ["message_id", "created_at", "idempotency_key", "tracking"] {
