@@ -1,8 +1,9 @@
-//! How many messages a second the engine takes in, and how many it takes, sends and accounts for at the same time.
+//! How many messages a second the engine takes in, and how many it takes, sends and accounts for at the same time, quota included; and in
+//! the same run what a team would write itself: one table of jobs, claimed with SKIP LOCKED, without keys' conflicts, attempts, events, quota.
 //! A durable PostgreSQL of its own, the sandbox as provider: `cargo bench --bench engine`.
 //!
 //! Its own file, because what is measured is the queue and the disk, with nobody's server. MESSAGES (200000) a case, SECONDS (60)
-//! of the sustained one and TENANTS (500) make a trial run small. The figures are to be held against those of the same machine.
+//! of the sustained one and TENANTS (500) make a trial run small. The figures are to be held against those of the same run.
 
 #![allow(
     clippy::expect_used,
@@ -12,16 +13,21 @@
     reason = "a bench that cannot be set up has nothing to measure, and its figures are its output"
 )]
 
+#[path = "engine/jobs.rs"]
+mod jobs;
 mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ficus::config::Config;
 use ficus::engine::idempotency::{Fingerprint, Key, Purpose};
+use ficus::engine::legacy::Legacy;
 use ficus::engine::message::{Accepted, Channel, MessageId, NewMessage};
 use ficus::engine::provider::sandbox::Sandbox;
 use ficus::engine::queue::PostgresQueue;
+use ficus::engine::quota::Quota;
 use ficus::engine::submit::Submitter;
 use ficus::engine::worker::{Hints, Options, Worker};
 use ficus::ids::TenantId;
@@ -51,13 +57,26 @@ async fn run() {
     let pool = &PgPoolOptions::new()
         .max_connections(12)
         .connect_lazy_with(options);
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let bench = Bench {
-        submitter: Submitter::start(pool.clone(), &TaskTracker::new(), CancellationToken::new()),
+        submitter: Submitter::start(pool.clone(), &tasks, stop.clone()),
+        quota: Quota::start(legacy(&server, tenants).await, &tasks, stop.clone()),
         tenants,
         made: Arc::new(AtomicU64::new(0)),
     };
     println!("| case | messages | a second |");
     println!("|---|---|---|");
+    let (accepted, both) = jobs::run(pool, messages, BATCH, BODY).await;
+    row(
+        "a table of jobs: inserted, 500 a statement",
+        messages,
+        accepted,
+    );
+    row(
+        "a table of jobs: inserted, claimed and done at once",
+        messages,
+        both,
+    );
 
     let (time, _) = bench.accept(messages, BATCH, 4).await;
     row(
@@ -111,6 +130,7 @@ fn row(what: &str, messages: u64, time: Duration) {
 
 struct Bench {
     submitter: Submitter,
+    quota: Quota,
     tenants: u64,
     made: Arc<AtomicU64>,
 }
@@ -122,8 +142,8 @@ impl Bench {
         let mut askers = JoinSet::new();
         for asker in 0..at_once {
             let share = messages / at_once / batch;
-            let (submitter, made, tenants) =
-                (self.submitter.clone(), Arc::clone(&self.made), self.tenants);
+            let (submitter, quota) = (self.submitter.clone(), self.quota.clone());
+            let (made, tenants) = (Arc::clone(&self.made), self.tenants);
             askers.spawn(async move {
                 let mut served = Vec::new();
                 for n in 0..share {
@@ -131,6 +151,9 @@ impl Bench {
                         TenantId(i64::try_from(1 + (asker * share + n) % tenants).expect("small"));
                     let first = made.fetch_add(batch, Ordering::Relaxed);
                     let messages = (first..first + batch).map(|n| message(tenant, n)).collect();
+                    let wanted = u32::try_from(batch).expect("small");
+                    let granted = quota.take(tenant, wanted).await.expect("an answer");
+                    assert_eq!(granted, wanted, "there is enough");
                     let answers = submitter.submit(messages).await.expect("stored");
                     assert!(answers.iter().all(|it| matches!(it, Accepted::New(_))));
                     served.push(tenant);
@@ -163,6 +186,21 @@ fn message(tenant: TenantId, n: u64) -> NewMessage {
         content: None,
         due_at: None,
     }
+}
+
+/// Legacy's table of quotas, in a database of its own, and the statements as they are delivered.
+async fn legacy(server: &Server, tenants: u64) -> Legacy {
+    let pool = server.database("legacy").await;
+    let sql = format!(
+        "create table email_s_m_s_limit_rates (id bigint generated always as identity primary key, owner_id bigint not null unique, email integer not null);
+         insert into email_s_m_s_limit_rates (owner_id, email) select n, 2000000000 from generate_series(1, {tenants}) as n"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(&pool)
+        .await
+        .expect("the table");
+    let config = Config::parse("", std::iter::empty()).expect("the defaults");
+    Legacy::new(pool, config.engine.statements)
 }
 
 struct Running {

@@ -16,7 +16,7 @@ use sqlx::postgres::PgPoolOptions;
 
 /// A server with a database `ficus` that has the schema. Its files go away with this process.
 pub struct Server {
-    _server: Postgres,
+    server: Postgres,
     pub url: String,
     pub pool: PgPool,
 }
@@ -36,12 +36,21 @@ impl Server {
         db::migrate(&url).await.expect("the schema");
         let options = db::connect_options(&url).expect("our own URL is good");
         Self {
-            _server: server,
+            server,
             pool: PgPoolOptions::new()
                 .max_connections(4)
                 .connect_lazy_with(options),
             url,
         }
+    }
+
+    /// An empty database beside it.
+    pub async fn database(&self, name: &str) -> PgPool {
+        self.server.create_database(name).await.expect("a database");
+        let options = db::connect_options(&self.server.url(name)).expect("our own URL is good");
+        PgPoolOptions::new()
+            .max_connections(2)
+            .connect_lazy_with(options)
     }
 }
 

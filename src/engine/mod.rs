@@ -28,7 +28,7 @@ pub mod message;
 pub mod operations;
 pub mod provider;
 pub mod queue;
-mod quota;
+pub mod quota;
 pub mod quota_check;
 pub mod retry;
 mod running;

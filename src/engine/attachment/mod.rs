@@ -179,10 +179,9 @@ impl Fetcher {
 
     /// Every address must be allowed: a name that has one inside and one outside is an attempt.
     async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses: Vec<SocketAddr> = match literal.parse::<IpAddr>() {
-            Ok(address) => vec![SocketAddr::new(address, port)],
-            Err(_) => {
+        let addresses: Vec<SocketAddr> = match literal(host) {
+            Some(address) => vec![SocketAddr::new(address, port)],
+            None => {
                 let found = lookup_host((host, port)).await;
                 found.map_err(|_| Fault::Unresolved)?.collect()
             }
@@ -206,6 +205,30 @@ impl Fetcher {
         }
         is_public(address.ip())
     }
+}
+
+/// What can be said of a source before anybody is asked for it: whoever hands a message in is told at once. What its host's name leads to
+/// is looked at when the file is fetched, since it may lead elsewhere by then.
+///
+/// # Errors
+///
+/// If it can never be a file.
+pub fn check(source: &Source<'_>) -> Result<(), Fault> {
+    match source {
+        Source::Base64(text) => decode(text).map(|_| ()),
+        Source::Url(url) => match parse(url)?.host_str().and_then(literal) {
+            Some(address) if !is_public(address) => Err(Fault::Forbidden(address)),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// A host that is an address itself. The URL's parser has brought every spelling of it to one.
+fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
 }
 
 /// White space is allowed: base64 comes in lines.

@@ -12,9 +12,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::engine::address::{Address, Mailbox};
+use crate::engine::attachment::{self, Source};
 use crate::engine::idempotency::{Fingerprint, Key, Purpose};
 use crate::engine::letter::{Body, Letter, NamedServer, Party, StoredFile};
-use crate::engine::mail::header::Subject;
+use crate::engine::mail::header::{FileName, Subject};
 use crate::engine::message::{Channel, MessageId, NewMessage};
 use crate::engine::template::BODY_LIMIT;
 use crate::ids::TenantId;
@@ -200,24 +201,17 @@ fn letter(content: Content, is_template: bool) -> Result<Letter, Fault> {
 }
 
 fn file(place: usize, it: Attachment) -> Result<StoredFile, Fault> {
-    if it.url.is_some() == it.base64.is_some() {
-        let detail = format!("content.attachments[{place}] needs either url or base64");
-        return Err(Fault::new("attachments", detail));
-    }
-    crate::engine::mail::header::FileName::new(&it.filename).map_err(|fault| {
-        Fault::new(
-            "attachments",
-            format!("content.attachments[{place}].filename: {fault}"),
-        )
-    })?;
-    if it
-        .url
-        .as_deref()
-        .is_some_and(|url| !url.starts_with("https://"))
-    {
-        let detail = format!("content.attachments[{place}].url: expected https");
-        return Err(Fault::new("attachments", detail));
-    }
+    let fault = |what: &str, why: &dyn std::fmt::Display| {
+        let detail = format!("content.attachments[{place}]{what}{why}");
+        Fault::new("attachments", detail)
+    };
+    let (source, what) = match (&it.url, &it.base64) {
+        (Some(url), None) => (Source::Url(url), ".url: "),
+        (None, Some(text)) => (Source::Base64(text), ".base64: "),
+        _ => return Err(fault("", &" needs either url or base64")),
+    };
+    FileName::new(&it.filename).map_err(|it| fault(".filename: ", &it))?;
+    attachment::check(&source).map_err(|it| fault(what, &it))?;
     Ok(StoredFile {
         name: it.filename,
         kind: it.content_type,

@@ -75,6 +75,26 @@ fn each_fault_is_precise() {
             json!([{ "filename": "a.pdf", "url": "http://a.test/" }]),
             "attachments",
         ),
+        (
+            "/content/attachments",
+            json!([{ "filename": "a.pdf", "url": "https://169.254.169.254/latest" }]),
+            "attachments",
+        ),
+        (
+            "/content/attachments",
+            json!([{ "filename": "a.pdf", "url": "https://0x7f.1/" }]),
+            "attachments",
+        ),
+        (
+            "/content/attachments",
+            json!([{ "filename": "a.pdf", "url": "https://[::ffff:10.0.0.1]/" }]),
+            "attachments",
+        ),
+        (
+            "/content/attachments",
+            json!([{ "filename": "a.pdf", "base64": "no base64!" }]),
+            "attachments",
+        ),
         ("/tenant_id", json!(8), "tenant"),
         ("/type", json!("fax"), "shape"),
         ("/sent_at", json!("x"), "shape"),
