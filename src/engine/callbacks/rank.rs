@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn every_word_of_every_gateway_has_its_place() {
         use Delivery::{Accepted, Delivered, Queued, Read, Sent, Undelivered, Unknown};
-        let table: [(Gateway, &[(&str, Option<Delivery>)]); 3] = [
+        type Words = &'static [(&'static str, Option<Delivery>)];
+        let table: [(Gateway, Words); 3] = [
             (
                 Gateway::Twilio,
                 &[

@@ -194,14 +194,14 @@ impl Legacy {
         campaign: i64,
         (after, most): (i64, i64),
     ) -> Done<Vec<Recipient>> {
-        let rows: Vec<(i64, i64, Option<String>, Option<String>, bool)> =
-            sqlx::query_as(safe(statement))
-                .bind(tenant.0)
-                .bind(campaign)
-                .bind(after)
-                .bind(most)
-                .fetch_all(&self.pool)
-                .await?;
+        type Row = (i64, i64, Option<String>, Option<String>, bool);
+        let rows: Vec<Row> = sqlx::query_as(safe(statement))
+            .bind(tenant.0)
+            .bind(campaign)
+            .bind(after)
+            .bind(most)
+            .fetch_all(&self.pool)
+            .await?;
         let rows = rows.into_iter();
         Ok(rows
             .map(|(place, contact, address, name, is_unwanted)| Recipient {

@@ -103,12 +103,12 @@ impl Legacy {
         gateway: Option<Gateway>,
     ) -> Done<Option<StoredService>> {
         type Text = Option<String>;
-        let found: Option<(String, Text, Text, Text, Text, Text, Vec<String>)> =
-            sqlx::query_as(safe(&self.statements.sms.service))
-                .bind(tenant.0)
-                .bind(gateway.map(Gateway::as_str))
-                .fetch_optional(&self.pool)
-                .await?;
+        type Row = (String, Text, Text, Text, Text, Text, Vec<String>);
+        let found: Option<Row> = sqlx::query_as(safe(&self.statements.sms.service))
+            .bind(tenant.0)
+            .bind(gateway.map(Gateway::as_str))
+            .fetch_optional(&self.pool)
+            .await?;
         Ok(found.map(
             |(gateway, key, secret, sender, signing, base, senders)| StoredService {
                 gateway,

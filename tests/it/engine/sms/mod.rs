@@ -7,6 +7,7 @@ mod campaigns;
 mod order;
 mod outcomes;
 mod proxied;
+mod reporting;
 mod sending;
 
 use std::net::SocketAddr;

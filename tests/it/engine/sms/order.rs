@@ -68,13 +68,13 @@ async fn a_text_of_several_parts_is_as_well_off_as_its_worst_part() {
         for part in order {
             let word = if part == "A" { "delivered" } else { "expired" };
             let body = format!("messageId={part}&status={word}&err-code=0");
-            let answer = bed.post(&url, &[super::callbacks::FORM], body).await;
+            let answer = bed.post(&url, &[super::reporting::FORM], body).await;
             assert_eq!(answer.status(), 200);
         }
         let shown = bed.engine.status(&id).await;
         assert_eq!(shown["delivery"]["status"], "undelivered", "{shown}");
         let body = "messageId=B&status=delivered&err-code=0&again=1".to_owned();
-        bed.post(&url, &[super::callbacks::FORM], body).await;
+        bed.post(&url, &[super::reporting::FORM], body).await;
         let shown = bed.engine.status(&id).await;
         assert_eq!(shown["delivery"]["status"], "delivered", "{shown}");
     }

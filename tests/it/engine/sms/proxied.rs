@@ -3,7 +3,7 @@
 //! Its own file, because here the whole way is walked, from the vendor's signature over a public URL to two applications behind it.
 
 use super::Bed;
-use super::callbacks::FORM;
+use super::reporting::FORM;
 use crate::support::process::{Setup, client, named_upstream};
 use crate::support::sms::{SECRET, TWILIO_ID, sign};
 

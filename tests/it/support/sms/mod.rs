@@ -16,6 +16,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
 use tokio::net::TcpListener;
 
 pub use sign::{APP_KEY, seal};
@@ -159,12 +160,7 @@ async fn take(
         Some(Trouble::Say(status, said)) => say(status, said),
         Some(Trouble::Throttled(seconds)) => {
             let wait = [("retry-after", seconds.to_string())];
-            let mut response = say(429, "{}".to_owned());
-            response.headers_mut().extend(wait.map(|(name, value)| {
-                let name = axum::http::HeaderName::from_static(name);
-                (name, value.parse().expect("a value"))
-            }));
-            response
+            (status(429), wait, "{}").into_response()
         }
         Some(Trouble::TakenAnd(status, said)) => {
             vendors.take(message);
@@ -173,8 +169,13 @@ async fn take(
         Some(Trouble::TakenAndHalf) => {
             vendors.take(message);
             let half = yes.1[..yes.1.len() / 2].to_owned();
-            let chunks = [Ok(half), Err(std::io::Error::other("cut"))];
-            let body = Body::from_stream(futures_util::stream::iter(chunks));
+            let half = stream::once(async { Ok(half) });
+            // The half is written before the end is known.
+            let end = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::other("cut"))
+            });
+            let body = Body::from_stream(half.chain(end));
             (status(yes.0), body).into_response()
         }
         Some(Trouble::TakenAndSilent) => {
