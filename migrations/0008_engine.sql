@@ -233,13 +233,13 @@ as $$
 $$;
 comment on function ficus.first_id is 'The least UUID of version 7 that was made at or after a moment.';
 
--- Partitions for the days until `ahead` days from now, and none older than `keep` days. What comes without a partition of its own
--- stands in the default one.
+-- Partitions for the days until `ahead` days from now, and none older than `keep` days, of each table that has days: by its ids, or by its
+-- times. What comes without a partition of its own stands in the default one.
 create function ficus.keep_days(ahead integer, keep integer) returns void
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    part text;
+    part record;
     day date;
     today date := (clock_timestamp() at time zone 'UTC')::date;
     midnights timestamptz[];
@@ -247,21 +247,23 @@ declare
 begin
     -- Several engines begin the day at once.
     perform pg_advisory_xact_lock(1718183797, 2);
-    foreach part in array array['message', 'attempt', 'attempt_end', 'event'] loop
+    for part in
+        select c.oid, c.relname, a.atttypid = 'uuid'::regtype as by_id
+        from pg_partitioned_table as p join pg_class as c on c.oid = p.partrelid
+        join pg_attribute as a on a.attrelid = c.oid and a.attnum = p.partattrs[0]
+        where c.relnamespace = 'ficus'::regnamespace and p.partstrat = 'r' order by c.relname
+    loop
         for day in select generate_series(today - 1, today + ahead, interval '1 day')::date loop
-            continue when to_regclass(format('ficus.%I', part || '_' || to_char(day, 'YYYYMMDD'))) is not null;
+            continue when to_regclass(format('ficus.%I', part.relname || '_' || to_char(day, 'YYYYMMDD'))) is not null;
             midnights := array[day::timestamp at time zone 'UTC', (day + 1)::timestamp at time zone 'UTC'];
-            if part = 'event' then
-                execute format('create table ficus.%I partition of ficus.event for values from (%L) to (%L)',
-                    part || '_' || to_char(day, 'YYYYMMDD'), midnights[1], midnights[2]);
-            else
-                execute format('create table ficus.%I partition of ficus.%I for values from (%L) to (%L)',
-                    part || '_' || to_char(day, 'YYYYMMDD'), part, ficus.first_id(midnights[1]), ficus.first_id(midnights[2]));
-            end if;
+            execute format('create table ficus.%I partition of ficus.%I for values from (%L) to (%L)',
+                part.relname || '_' || to_char(day, 'YYYYMMDD'), part.relname,
+                case when part.by_id then ficus.first_id(midnights[1])::text else midnights[1]::text end,
+                case when part.by_id then ficus.first_id(midnights[2])::text else midnights[2]::text end);
         end loop;
         for old in
             select c.relname from pg_inherits as i join pg_class as c on c.oid = i.inhrelid
-            where i.inhparent = format('ficus.%I', part)::regclass and c.relname ~ '_[0-9]{8}$'
+            where i.inhparent = part.oid and c.relname ~ '_[0-9]{8}$'
             and to_date(right(c.relname, 8), 'YYYYMMDD') < today - keep
         loop
             execute format('drop table ficus.%I', old.relname);

@@ -70,42 +70,6 @@ create table ficus.untold (
 );
 comment on table ficus.untold is 'What legacy''s tables have not been told yet.';
 
--- As in 0008, for every table that is partitioned by a UUID, whoever made it.
-create or replace function ficus.keep_days(ahead integer, keep integer) returns void
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    part text;
-    day date;
-    today date := (clock_timestamp() at time zone 'UTC')::date;
-    old record;
-begin
-    -- Several engines begin the day at once.
-    perform pg_advisory_xact_lock(1718183797, 2);
-    for part in
-        select c.relname from pg_partitioned_table as p
-        join pg_class as c on c.oid = p.partrelid
-        join pg_attribute as a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
-        where c.relnamespace = 'ficus'::regnamespace and p.partstrat = 'r' and a.atttypid = 'uuid'::regtype
-        order by c.relname
-    loop
-        for day in select generate_series(today - 1, today + ahead, interval '1 day')::date loop
-            continue when to_regclass(format('ficus.%I', part || '_' || to_char(day, 'YYYYMMDD'))) is not null;
-            execute format('create table ficus.%I partition of ficus.%I for values from (%L) to (%L)',
-                part || '_' || to_char(day, 'YYYYMMDD'), part,
-                ficus.first_id(day::timestamp at time zone 'UTC'), ficus.first_id((day + 1)::timestamp at time zone 'UTC'));
-        end loop;
-        for old in
-            select c.relname from pg_inherits as i join pg_class as c on c.oid = i.inhrelid
-            where i.inhparent = format('ficus.%I', part)::regclass and c.relname ~ '_[0-9]{8}$'
-            and to_date(right(c.relname, 8), 'YYYYMMDD') < today - keep
-        loop
-            execute format('drop table ficus.%I', old.relname);
-        end loop;
-    end loop;
-end
-$$;
-
 create table ficus.message_target_other partition of ficus.message_target default;
 create table ficus.reaction_other partition of ficus.reaction default;
 create table ficus.bounce_other partition of ficus.bounce default;

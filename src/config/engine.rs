@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::{address, value};
-use crate::engine::legacy::Statements;
+use crate::engine::legacy::{Statements, TextStatements};
 use crate::engine::worker::{OnUncertain, Settling};
 use crate::engine::{Config, Email};
 use crate::laravel::envelope::Cipher;
@@ -42,8 +42,12 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
     let dedup_keep = section.duration("dedup_keep", KEYS);
     let keep_days = section.count("keep_days", 7..=365);
     let mut legacy = section.section("legacy");
-    let statements = Statements::read(|name| legacy.text(name, value::statement));
+    let mut texts = legacy.section("sms");
+    let of_texts = TextStatements::read(|name| texts.text(name, value::statement));
+    texts.finish();
+    let statements = Statements::read(|name| legacy.text(name, value::statement), of_texts);
     legacy.finish();
+    let sms = super::sms::read(section.section("sms"));
     let on_uncertain = section.word(
         "on_uncertain",
         &[
@@ -57,6 +61,7 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
     Some(Config {
         listen: listen?,
         email: email?,
+        sms: sms?,
         relay: relay?,
         local_name: local_name?,
         links: links?,

@@ -21,6 +21,7 @@ mod proxy;
 mod restart;
 mod rollout;
 mod section;
+mod sms;
 mod tenant;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Tells people of tenants whose mail server fails: one alert an episode, in the table of alerts.
+//! Tells people of tenants whose mail server fails, or whose SMS gateway refuses them: one alert an episode, in the table of alerts.
 //!
 //! Its own file, because telling must never keep a message from leaving: it has a task of its own, and what finds no room is dropped.
 
@@ -29,6 +29,9 @@ pub struct Alarm(Option<mpsc::Sender<Word>>);
 enum Word {
     Raise(Trouble),
     End(TenantId),
+    /// With the gateway's name and its code.
+    RaiseGateway(TenantId, &'static str, String),
+    EndGateway(TenantId, &'static str),
 }
 
 impl Alarm {
@@ -53,6 +56,15 @@ impl Alarm {
         self.say(Word::End(tenant));
     }
 
+    /// Said again at each probe, it is the same alert.
+    pub fn raise_gateway(&self, tenant: TenantId, gateway: &'static str, code: &str) {
+        self.say(Word::RaiseGateway(tenant, gateway, code.to_owned()));
+    }
+
+    pub fn end_gateway(&self, tenant: TenantId, gateway: &'static str) {
+        self.say(Word::EndGateway(tenant, gateway));
+    }
+
     fn say(&self, word: Word) {
         if let Some(words) = &self.0 {
             let _ = words.try_send(word);
@@ -67,7 +79,13 @@ async fn write(pool: PgPool, mut heard: mpsc::Receiver<Word>) {
         let done = tokio::select! {
             word = heard.recv() => match word {
                 Some(Word::Raise(trouble)) => tell(&pool, &trouble).await,
-                Some(Word::End(tenant)) => end(&pool, tenant).await,
+                Some(Word::End(tenant)) => end(&pool, &key(tenant)).await,
+                Some(Word::RaiseGateway(tenant, gateway, code)) => {
+                    tell_of_gateway(&pool, tenant, gateway, &code).await
+                }
+                Some(Word::EndGateway(tenant, gateway)) => {
+                    end(&pool, &gateway_key(tenant, gateway)).await
+                }
                 None => return,
             },
             _ = sweep.tick() => end_unseen(&pool).await,
@@ -90,14 +108,37 @@ async fn tell(pool: &PgPool, trouble: &Trouble) -> sqlx::Result<()> {
     raise(&mut *pool.acquire().await?, &alert).await
 }
 
-async fn end(pool: &PgPool, tenant: TenantId) -> sqlx::Result<()> {
-    resolve(&mut *pool.acquire().await?, &key(tenant)).await
+async fn tell_of_gateway(
+    pool: &PgPool,
+    tenant: TenantId,
+    gateway: &str,
+    code: &str,
+) -> sqlx::Result<()> {
+    let title = match gateway {
+        "none" => format!("tenant {tenant}: there is no SMS gateway that can be used"),
+        gateway => format!("tenant {tenant}: {gateway} refuses its texts"),
+    };
+    let body = format!(
+        "It says {code}. The tenant's texts through it wait, and one is tried now and then; nobody else's are held up. They leave by themselves once it takes one."
+    );
+    let alert = Alert {
+        severity: Severity::Warning,
+        key: &gateway_key(tenant, gateway),
+        capability: None,
+        title: &title,
+        body: &body,
+    };
+    raise(&mut *pool.acquire().await?, &alert).await
+}
+
+async fn end(pool: &PgPool, key: &str) -> sqlx::Result<()> {
+    resolve(&mut *pool.acquire().await?, key).await
 }
 
 async fn end_unseen(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query(
         "update ficus.alert set resolved_at = clock_timestamp()
-         where resolved_at is null and key like 'mail-server/%' and seen_at < clock_timestamp() - $1::text::interval",
+         where resolved_at is null and (key like 'mail-server/%' or key like 'sms-gateway/%') and seen_at < clock_timestamp() - $1::text::interval",
     )
     .bind(UNSEEN)
     .execute(pool)
@@ -107,6 +148,10 @@ async fn end_unseen(pool: &PgPool) -> sqlx::Result<()> {
 
 fn key(tenant: TenantId) -> String {
     format!("mail-server/{tenant}")
+}
+
+fn gateway_key(tenant: TenantId, gateway: &str) -> String {
+    format!("sms-gateway/{tenant}/{gateway}")
 }
 
 /// Title and body.

@@ -4,7 +4,7 @@
 //!
 //! In the order of a message's way: [`api`], [`campaign`] and [`schedule`] take it, with [`quota`] and [`submit`]; the [`queue`] has it until the
 //! [`worker`] attempts it, in the turn that [`lanes`] gives and when its tenant's [`breaker`] lets it; [`compose`] makes a mail of its [`letter`], and a [`provider`] hands it over;
-//! [`retry`] says what follows, and [`status`] tells [`legacy`]; [`quota_check`] finds what of the quota was lost on the way. What they stand on is pure: [`template`], [`address`], [`mail`],
+//! texts go the same way, with what [`sms`] knows of them, and [`callbacks`] takes what their vendors report; [`retry`] says what follows, and [`status`] tells [`legacy`]; [`quota_check`] finds what of the quota was lost on the way. What they stand on is pure: [`template`], [`address`], [`mail`],
 //! [`attachment`], [`tracking`], [`idempotency`], [`bounce`] and [`sealed`] know no database and take the time as a value.
 
 pub mod address;
@@ -13,6 +13,7 @@ mod api;
 pub mod attachment;
 pub mod bounce;
 pub mod breaker;
+mod callbacks;
 mod campaign;
 mod compose;
 pub mod drift;
@@ -34,6 +35,7 @@ pub mod retry;
 mod running;
 mod schedule;
 pub mod sealed;
+pub mod sms;
 mod status;
 pub mod submit;
 pub mod template;
@@ -53,9 +55,10 @@ use axum::routing::{get, post};
 use sqlx::PgPool;
 use tokio::sync::Notify;
 
+use self::callbacks::Callbacks;
 use self::legacy::{Legacy, Statements};
 use self::links::Links;
-use self::quota::Quota;
+use self::quota::Quotas;
 use self::submit::Submitter;
 use self::worker::Hints;
 use crate::laravel::envelope::Cipher;
@@ -69,6 +72,7 @@ pub use running::start;
 pub struct Config {
     pub listen: SocketAddr,
     pub email: Email,
+    pub sms: provider::sms::Config,
     /// The platform's own relay: host and port.
     pub relay: Option<(String, u16)>,
     pub local_name: String,
@@ -105,14 +109,14 @@ struct Handle {
     pool: PgPool,
     legacy: Legacy,
     submitter: Submitter,
-    quota: Quota,
+    quotas: Quotas,
     hints: Hints,
     /// Rung when a campaign was accepted.
     campaigns: Arc<Notify>,
     public_url: Option<String>,
 }
 
-fn router(handle: Handle, links: &Links) -> Router {
+fn router(handle: Handle, links: &Links, callbacks: &Callbacks) -> Router {
     let messages = Router::new()
         .route("/api/v1/messages", post(api::accept))
         .layer(DefaultBodyLimit::max(api::BODY_LIMIT))
@@ -124,6 +128,11 @@ fn router(handle: Handle, links: &Links) -> Router {
             "/campaign/send-email/{campaign}/{template}",
             get(campaign::accept_campaign).head(campaign::refuse_head),
         )
+        .route(
+            "/campaign/send-sms/{campaign}/{template}/{gateway}",
+            get(campaign::accept_texts).head(campaign::refuse_head),
+        )
+        .route("/campaign/schedule-sms", get(schedule::list_texts))
         .route("/campaign/schedule-emails", get(schedule::list_emails))
         .route(
             "/campaign/schedule-email/{campaign}/{template}/store",
@@ -131,6 +140,7 @@ fn router(handle: Handle, links: &Links) -> Router {
         )
         .merge(messages)
         .with_state(handle)
-        .merge(links.router());
+        .merge(links.router())
+        .merge(callbacks.router());
     complete(routes)
 }

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::group::{Bounds, Fault, Group, Statement};
 use super::legacy::Legacy;
+use super::message::Channel;
 use super::submit::StoreFault;
 use crate::ids::TenantId;
 
@@ -21,6 +22,22 @@ const BOUNDS: Bounds = Bounds {
     waiting: 1_000,
 };
 
+/// One a channel: their numbers stand in one row, and neither is paid for with the other.
+#[derive(Clone)]
+pub struct Quotas {
+    pub email: Quota,
+    pub sms: Quota,
+}
+
+impl Quotas {
+    pub fn of(&self, channel: Channel) -> &Quota {
+        match channel {
+            Channel::Email => &self.email,
+            Channel::Sms => &self.sms,
+        }
+    }
+}
+
 /// Clones are the same.
 #[derive(Clone)]
 pub struct Quota(Option<Taking>);
@@ -29,6 +46,7 @@ pub struct Quota(Option<Taking>);
 struct Taking {
     group: Group<(TenantId, u32), u32, StoreFault>,
     legacy: Legacy,
+    channel: Channel,
 }
 
 impl Quota {
@@ -37,10 +55,19 @@ impl Quota {
         Self(None)
     }
 
-    /// Runs until `stop`, in tasks of `tasks`.
-    pub fn start(legacy: Legacy, tasks: &TaskTracker, stop: CancellationToken) -> Self {
-        let group = Group::start(Take(legacy.clone()), BOUNDS, tasks, stop);
-        Self(Some(Taking { group, legacy }))
+    /// Of one channel. Runs until `stop`, in tasks of `tasks`.
+    pub fn start(
+        legacy: Legacy,
+        channel: Channel,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let group = Group::start(Take(legacy.clone(), channel), BOUNDS, tasks, stop);
+        Self(Some(Taking {
+            group,
+            legacy,
+            channel,
+        }))
     }
 
     /// How many of `wanted` the tenant may send. They are taken.
@@ -60,13 +87,13 @@ impl Quota {
             return;
         };
         let back = [(tenant, i32::try_from(count).unwrap_or(i32::MAX))];
-        if let Err(error) = taking.legacy.give_quota(&back).await {
+        if let Err(error) = taking.legacy.give_quota(taking.channel, &back).await {
             tracing::error!(%error, %tenant, count, "could not give quota back: the tenant may send fewer than it should");
         }
     }
 }
 
-struct Take(Legacy);
+struct Take(Legacy, Channel);
 
 impl Statement<(TenantId, u32), u32> for Take {
     type Error = StoreFault;
@@ -81,7 +108,8 @@ impl Statement<(TenantId, u32), u32> for Take {
             .into_iter()
             .map(|(tenant, count)| (tenant, i32::try_from(count).unwrap_or(i32::MAX)))
             .collect();
-        let granted = self.0.take_quota(&sums).await.map_err(StoreFault::new)?;
+        let granted = self.0.take_quota(self.1, &sums).await;
+        let granted = granted.map_err(StoreFault::new)?;
         let left = granted
             .into_iter()
             .map(|(tenant, count)| (tenant, u32::try_from(count).unwrap_or_default()));

@@ -24,8 +24,8 @@ const LEASE: Duration = Duration::from_secs(5400);
 /// Alerts of one look, of the greatest differences. More is one fault, and the log and the metric tell of it.
 const MOST_ALERTS: usize = 20;
 
-/// Tenants of whom keys are known or something is held, and how many messages of each have no end: in the queue (what is on its way
-/// stands there until it ends), or uncertain. All of them are e-mails: there is nothing else yet.
+/// Tenants of whom keys are known or something is held, and how many messages of each have no end, e-mails and texts: in the queue (what is on its
+/// way stands there until it ends), or uncertain.
 const HELD: &str = "
     with recursive known as (
         (select k.tenant_id from ficus.message_key as k order by k.tenant_id limit 1)
@@ -33,24 +33,31 @@ const HELD: &str = "
         select (select k.tenant_id from ficus.message_key as k where k.tenant_id > n.tenant_id order by k.tenant_id limit 1)
         from known as n where n.tenant_id is not null
     ), held as (
-        select w.tenant_id, count(*) as messages
+        select w.tenant_id, count(*) filter (where m.channel = 'email') as emails, count(*) filter (where m.channel = 'sms') as texts
         from (
-            select d.tenant_id from ficus.due as d
+            select d.tenant_id, d.id from ficus.due as d
             union all
-            select l.tenant_id from ficus.later as l
+            select l.tenant_id, l.id from ficus.later as l
             union all
-            select e.tenant_id from ficus.attempt_end as e where e.state = 'uncertain'
+            select e.tenant_id, e.id from ficus.attempt_end as e where e.state = 'uncertain'
         ) as w
+        cross join lateral (select m.channel from ficus.message as m where m.id = w.id offset 0) as m
         group by w.tenant_id
     )
-    select tenant_id, coalesce(h.messages, 0) from (select tenant_id from known where tenant_id is not null) as n full join held as h using (tenant_id)
+    select tenant_id, coalesce(h.emails, 0), coalesce(h.texts, 0)
+    from (select tenant_id from known where tenant_id is not null) as n full join held as h using (tenant_id)
     order by tenant_id";
+const CHANNELS: [Channel; 2] = [Channel::Email, Channel::Sms];
+
+/// A tenant, and what is held of it: e-mails and texts.
+type Held = (i64, i64, i64);
 
 pub struct QuotaCheck {
     pool: PgPool,
     legacy: Legacy,
     metrics: EngineMetrics,
-    judge: Judge,
+    /// Of each channel.
+    judges: [Judge; 2],
 }
 
 impl QuotaCheck {
@@ -59,7 +66,7 @@ impl QuotaCheck {
             pool,
             legacy,
             metrics,
-            judge: Judge::new(tolerance),
+            judges: CHANNELS.map(|_| Judge::new(tolerance)),
         }
     }
 
@@ -102,48 +109,61 @@ impl QuotaCheck {
     pub async fn check(&mut self) -> Result<(), sqlx::Error> {
         let before = self.held().await?;
         let tenants: Vec<i64> = before.iter().map(|it| it.0).collect();
-        let legacy = self.legacy.quota_drift(&tenants).await?;
+        let mut legacy = Vec::new();
+        for channel in CHANNELS {
+            legacy.push(self.legacy.quota_drift(channel, &tenants).await?);
+        }
         let after = self.held().await?;
-        let counts: Vec<Count> = legacy
-            .into_iter()
-            .map(|(tenant, reserved)| Count {
+        let (mut beyond, mut told) = (Vec::new(), Vec::new());
+        for ((channel, judge), legacy) in CHANNELS.into_iter().zip(&mut self.judges).zip(legacy) {
+            let counts = legacy.into_iter().map(|(tenant, reserved)| Count {
                 tenant,
                 legacy: reserved,
-                held: (of(&before, tenant), of(&after, tenant)),
-            })
-            .collect();
-        let verdict = self.judge.judge(&counts);
-        self.metrics
-            .quota_drift(Channel::Email.as_str(), verdict.greatest);
-        if !verdict.beyond.is_empty() {
-            tracing::warn!(
-                tenants = verdict.beyond.len(),
-                greatest = verdict.greatest,
-                "the quota of tenants differs from legacy's"
+                held: (of(&before, channel, tenant), of(&after, channel, tenant)),
+            });
+            let verdict = judge.judge(&counts.collect::<Vec<_>>());
+            self.metrics.quota_drift(channel.as_str(), verdict.greatest);
+            if !verdict.beyond.is_empty() {
+                tracing::warn!(
+                    channel = channel.as_str(),
+                    tenants = verdict.beyond.len(),
+                    greatest = verdict.greatest,
+                    "the quota of tenants differs from legacy's"
+                );
+            }
+            beyond.extend(
+                verdict
+                    .beyond
+                    .iter()
+                    .map(|it| key(channel, it.count.tenant)),
             );
+            told.extend(verdict.told.into_iter().map(|it| (channel, it)));
         }
-        self.tell(&verdict.beyond, &verdict.told).await
+        self.tell(beyond, &told).await
     }
 
-    async fn held(&self) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    async fn held(&self) -> Result<Vec<Held>, sqlx::Error> {
         sqlx::query_as(HELD).fetch_all(&self.pool).await
     }
 
-    async fn tell(&self, beyond: &[Drift], told: &[Drift]) -> Result<(), sqlx::Error> {
+    async fn tell(
+        &self,
+        beyond: Vec<String>,
+        told: &[(Channel, Drift)],
+    ) -> Result<(), sqlx::Error> {
         let mut db = self.pool.acquire().await?;
-        let keys: Vec<String> = beyond.iter().map(|it| key(it.count.tenant)).collect();
         sqlx::query(
             "update ficus.alert set resolved_at = clock_timestamp()
              where resolved_at is null and key like 'quota-drift/%' and key <> all ($1)",
         )
-        .bind(keys)
+        .bind(beyond)
         .execute(&mut *db)
         .await?;
-        for drift in told.iter().take(MOST_ALERTS) {
-            let (title, body) = text(drift);
+        for (channel, drift) in told.iter().take(MOST_ALERTS) {
+            let (title, body) = text(*channel, drift);
             let alert = Alert {
                 severity: Severity::Info,
-                key: &key(drift.count.tenant),
+                key: &key(*channel, drift.count.tenant),
                 capability: None,
                 title: &title,
                 body: &body,
@@ -154,24 +174,35 @@ impl QuotaCheck {
     }
 }
 
-fn of(held: &[(i64, i64)], tenant: TenantId) -> i64 {
+fn of(held: &[Held], channel: Channel, tenant: TenantId) -> i64 {
     let found = held.binary_search_by_key(&tenant.0, |it| it.0);
-    found.map_or(0, |place| held[place].1)
+    found.map_or(0, |place| match channel {
+        Channel::Email => held[place].1,
+        Channel::Sms => held[place].2,
+    })
 }
 
-fn key(tenant: TenantId) -> String {
-    format!("quota-drift/{tenant}")
+/// Of e-mails it is the tenant alone, by which the alert has been known from the start.
+fn key(channel: Channel, tenant: TenantId) -> String {
+    match channel {
+        Channel::Email => format!("quota-drift/{tenant}"),
+        Channel::Sms => format!("quota-drift/{tenant}/sms"),
+    }
 }
 
 /// Title and body.
-fn text(drift: &Drift) -> (String, String) {
+fn text(channel: Channel, drift: &Drift) -> (String, String) {
     let Count {
         tenant,
         legacy,
         held: (_, held),
     } = drift.count;
+    let what = match channel {
+        Channel::Email => "e-mails",
+        Channel::Sms => "texts",
+    };
     let title = format!(
-        "tenant {tenant}: the quota of e-mails differs by {}",
+        "tenant {tenant}: the quota of {what} differs by {}",
         drift.difference
     );
     let side = match drift.difference > 0 {

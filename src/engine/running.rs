@@ -12,18 +12,23 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::alarm::Alarm;
+use super::callbacks::Callbacks;
 use super::campaign::Expander;
 use super::compose::Composer;
 use super::legacy::Legacy;
 use super::links::{LinkMaker, LinkStatements, Links};
 use super::mail::dkim::Signers;
+use super::message::Channel;
 use super::provider::Provider;
+use super::provider::channels::{Channels, Mails, Texts};
 use super::provider::email::{self, Servers, Settings};
 use super::provider::sandbox::Sandbox;
+use super::provider::sms::Sms;
 use super::queue::PostgresQueue;
-use super::quota::Quota;
+use super::quota::{Quota, Quotas};
 use super::quota_check::QuotaCheck;
 use super::schedule::Firer;
+use super::sms::Accounts;
 use super::status::Teller;
 use super::submit::Submitter;
 use super::worker::{self, Hints, House, Options, Worker, keep_house};
@@ -55,36 +60,35 @@ pub fn start(
         stop.clone(),
     )?;
     let legacy = Legacy::new(legacy, config.statements.clone());
-    let quota = match config.takes_quota {
-        true => Quota::start(legacy.clone(), tasks, stop.clone()),
+    let quota = |channel| match config.takes_quota {
+        true => Quota::start(legacy.clone(), channel, tasks, stop.clone()),
         false => Quota::off(),
     };
-    let hints = match config.email {
-        Email::Sandbox => work(
-            config,
-            &ficus,
-            name,
-            Sandbox::default(),
-            metrics,
-            (tasks, stop),
-        ),
-        Email::Smtp => {
-            let composer = Composer::new(
-                ficus.clone(),
-                config.links.public_url.clone(),
-                LinkMaker::new(&config.links)?,
-                Signers::new(&config.dkim)?,
-            );
-            let servers = Servers::new(legacy.clone(), settings(config)?);
-            let provider = email::Email::new(composer, servers);
-            work(config, &ficus, name, provider, metrics, (tasks, stop))
-        }
+    let quotas = Quotas {
+        email: quota(Channel::Email),
+        sms: quota(Channel::Sms),
     };
+    let alarm = Alarm::start(ficus.clone(), tasks, stop.clone());
+    let accounts = Accounts::new(legacy.clone(), opener(config)?);
+    let provider = Channels {
+        email: mails(config, &ficus, &legacy)?,
+        sms: texts(config, &ficus, &accounts, &alarm)?,
+    };
+    let hints = work(
+        config,
+        &ficus,
+        name,
+        provider,
+        alarm,
+        metrics,
+        (tasks, stop),
+    );
+    let callbacks = Callbacks::new(ficus.clone(), accounts, config, metrics.clone())?;
     let (engine, campaigns) = (Uuid::now_v7(), Arc::new(Notify::new()));
     let expander = Expander {
         pool: ficus.clone(),
         legacy: legacy.clone(),
-        quota: quota.clone(),
+        quotas: quotas.clone(),
         hints: hints.clone(),
         bell: Arc::clone(&campaigns),
         engine,
@@ -101,7 +105,7 @@ pub fn start(
     let teller = Teller {
         pool: ficus.clone(),
         legacy: legacy.clone(),
-        quota: quota.clone(),
+        quotas: quotas.clone(),
         engine,
     };
     tasks.spawn(teller.run(stop.clone()));
@@ -126,12 +130,46 @@ pub fn start(
             .measured(metrics.clone(), "api"),
         pool: ficus,
         legacy,
-        quota,
+        quotas,
         hints,
         campaigns,
         public_url: config.links.public_url.clone(),
     };
-    Ok(router(handle, &links))
+    Ok(router(handle, &links, &callbacks))
+}
+
+fn mails(config: &Config, pool: &PgPool, legacy: &Legacy) -> anyhow::Result<Mails> {
+    if config.email == Email::Sandbox {
+        return Ok(Mails::Sandbox(Sandbox::default()));
+    }
+    let composer = Composer::new(
+        pool.clone(),
+        config.links.public_url.clone(),
+        LinkMaker::new(&config.links)?,
+        Signers::new(&config.dkim)?,
+    );
+    let servers = Servers::new(legacy.clone(), settings(config)?);
+    Ok(Mails::Smtp(Box::new(email::Email::new(composer, servers))))
+}
+
+fn texts(
+    config: &Config,
+    pool: &PgPool,
+    accounts: &Accounts,
+    alarm: &Alarm,
+) -> anyhow::Result<Texts> {
+    if !config.sms.is_live {
+        return Ok(Texts::Sandbox(Sandbox::default()));
+    }
+    let sms = Sms::new(
+        pool.clone(),
+        accounts.clone(),
+        config.sms.clone(),
+        config.account_wait,
+        LinkMaker::new(&config.links)?,
+        alarm.clone(),
+    )?;
+    Ok(Texts::Vendors(Box::new(sms)))
 }
 
 fn work<P: Provider>(
@@ -139,6 +177,7 @@ fn work<P: Provider>(
     pool: &PgPool,
     name: String,
     provider: P,
+    alarm: Alarm,
     metrics: &EngineMetrics,
     (tasks, stop): (&TaskTracker, &CancellationToken),
 ) -> Hints {
@@ -154,24 +193,25 @@ fn work<P: Provider>(
         ..Options::default()
     };
     let (worker, hints) = Worker::new(Arc::new(queue), Arc::new(provider), options);
-    let alarm = Alarm::start(pool.clone(), tasks, stop.clone());
     let worker = worker.measured(metrics.clone()).telling(alarm);
     tasks.spawn(worker.run(stop.clone()));
     hints
 }
 
 fn settings(config: &Config) -> anyhow::Result<Settings> {
-    let opener = match config.app_key.is_empty() {
-        true => None,
-        false => {
-            let key = AppKey::parse(&config.app_key, config.cipher).map_err(anyhow::Error::msg)?;
-            Some(Opener::new(&key).map_err(anyhow::Error::msg)?)
-        }
-    };
     Ok(Settings {
         relay: config.relay.clone(),
         local_name: config.local_name.clone(),
         connections: config.connections,
-        opener,
+        opener: opener(config)?,
     })
+}
+
+/// `None`: there is no key, and what is sealed stays so.
+fn opener(config: &Config) -> anyhow::Result<Option<Opener>> {
+    if config.app_key.is_empty() {
+        return Ok(None);
+    }
+    let key = AppKey::parse(&config.app_key, config.cipher).map_err(anyhow::Error::msg)?;
+    Opener::new(&key).map(Some).map_err(anyhow::Error::msg)
 }

@@ -33,6 +33,12 @@ struct SourceLabel {
     source: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallbackLabels {
+    provider: &'static str,
+    result: &'static str,
+}
+
 /// Clones count the same.
 #[derive(Clone)]
 pub struct EngineMetrics {
@@ -41,6 +47,7 @@ pub struct EngineMetrics {
     depth: Family<ChannelLabel, Gauge>,
     duplicates: Family<SourceLabel, Counter>,
     drift: Family<ChannelLabel, Gauge>,
+    callbacks: Family<CallbackLabels, Counter>,
 }
 
 impl Default for EngineMetrics {
@@ -51,6 +58,7 @@ impl Default for EngineMetrics {
             depth: Family::default(),
             duplicates: Family::default(),
             drift: Family::default(),
+            callbacks: Family::default(),
         }
     }
 }
@@ -82,6 +90,11 @@ impl EngineMetrics {
             "The greatest difference between a tenant's quota in legacy's tables and what is held here, looked at every hour by one engine",
             self.drift.clone(),
         );
+        r.register(
+            "callbacks",
+            "What vendors of texts reported: recorded, or why it changed nothing",
+            self.callbacks.clone(),
+        );
     }
 
     /// An attempt has ended.
@@ -111,6 +124,12 @@ impl EngineMetrics {
         gauge.set(messages);
     }
 
+    /// A vendor has reported, or somebody in its name.
+    pub fn callback(&self, provider: &'static str, result: &'static str) {
+        let labels = CallbackLabels { provider, result };
+        self.callbacks.get_or_create(&labels).inc();
+    }
+
     pub fn duplicates(&self, source: &'static str, count: u64) {
         let counter = self.duplicates.get_or_create(&SourceLabel { source });
         counter.inc_by(count);
@@ -129,6 +148,7 @@ mod tests {
         metrics.engine.queued("sms", 3);
         metrics.engine.duplicates("api", 2);
         metrics.engine.quota_drift("email", 12);
+        metrics.engine.callback("twilio", "forged");
         let text = metrics.encode(None);
         for line in [
             r#"ficus_messages_total{channel="email",provider="relay-1",outcome="sent"} 1"#,
@@ -138,6 +158,7 @@ mod tests {
             r#"ficus_queue_depth{channel="sms"} 3"#,
             r#"ficus_duplicates_total{source="api"} 2"#,
             r#"ficus_quota_drift{channel="email"} 12"#,
+            r#"ficus_callbacks_total{provider="twilio",result="forged"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

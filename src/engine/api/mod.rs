@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::Handle;
 use super::group::Fault as Fallen;
-use super::message::{Accepted, NewMessage};
+use super::message::{Accepted, Channel, NewMessage};
 use super::submit::StoreFault;
 use crate::ids::TenantId;
 use crate::modern::problem::Problem;
@@ -69,7 +69,14 @@ pub async fn accept(
             Err(fault) => answer.rejected.push(Rejected { index, fault }),
         }
     }
-    hand_in(&engine, tenant, messages, &mut answer).await?;
+    // Each channel has a quota of its own.
+    let (texts, mails): (Vec<_>, Vec<_>) = messages
+        .into_iter()
+        .partition(|(_, message)| message.channel == Channel::Sms);
+    hand_in(&engine, tenant, Channel::Email, mails, &mut answer).await?;
+    hand_in(&engine, tenant, Channel::Sms, texts, &mut answer).await?;
+    answer.accepted.sort_by_key(|it| it.index);
+    answer.duplicate.sort_by_key(|it| it.index);
     answer.rejected.sort_by_key(|it| it.index);
     match answer.rejected.first() {
         Some(only) if is_one => {
@@ -87,11 +94,13 @@ pub async fn accept(
 async fn hand_in(
     engine: &Handle,
     tenant: TenantId,
+    channel: Channel,
     mut messages: Vec<(usize, NewMessage)>,
     answer: &mut Answer,
 ) -> Result<(), Problem> {
+    let quota = engine.quotas.of(channel);
     let wanted = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-    let granted = engine.quota.take(tenant, wanted).await.map_err(away)?;
+    let granted = quota.take(tenant, wanted).await.map_err(away)?;
     for (index, _) in messages.split_off(messages.len().min(granted as usize)) {
         let fault = Fault::new("quota", "the tenant's quota is used up");
         answer.rejected.push(Rejected { index, fault });
@@ -107,7 +116,7 @@ async fn hand_in(
             if let Fallen::Statement(error) = &fault
                 && error.as_database_error().is_some()
             {
-                engine.quota.give(tenant, granted).await;
+                quota.give(tenant, granted).await;
             }
             return Err(away(fault));
         }
@@ -132,7 +141,7 @@ async fn hand_in(
             )),
         }
     }
-    engine.quota.give(tenant, unused).await;
+    quota.give(tenant, unused).await;
     if !answer.accepted.is_empty() {
         engine.hints.due(tenant);
     }

@@ -25,6 +25,16 @@ pub struct Shown {
     /// When it is tried again.
     due_at: Option<DateTime<Utc>>,
     attempts: Vec<Attempt>,
+    /// What its gateway has reported of a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<Delivery>,
+}
+
+#[derive(Serialize, sqlx::FromRow)]
+struct Delivery {
+    status: String,
+    code: String,
+    at: DateTime<Utc>,
 }
 
 #[derive(Serialize, sqlx::FromRow)]
@@ -67,6 +77,15 @@ pub async fn show(
     .fetch_all(&mut *db)
     .await
     .map_err(failed("read the message's attempts"))?;
+    let delivery: Option<Delivery> = sqlx::query_as(
+        "select case when rank >= 70 then 'read' when rank >= 60 then 'delivered' when rank >= 50 then 'undelivered' when rank >= 40 then 'unknown'
+             when rank >= 30 then 'sent' else 'accepted' end as status, code, at
+         from ficus.delivery where id = $1 and rank > 0",
+    )
+    .bind(id)
+    .fetch_optional(&mut *db)
+    .await
+    .map_err(failed("read the message's reports"))?;
     let status = match attempts.last() {
         None => "queued".to_owned(),
         Some(Attempt { state: None, .. }) => "sending".to_owned(),
@@ -82,5 +101,6 @@ pub async fn show(
         status,
         due_at,
         attempts,
+        delivery,
     }))
 }

@@ -15,7 +15,8 @@ use crate::engine::idempotency::{Fingerprint, Key, Purpose};
 use crate::engine::legacy::{Legacy, Recipient};
 use crate::engine::letter::Body;
 use crate::engine::message::{Accepted, Channel, MessageId, NewMessage};
-use crate::engine::quota::Quota;
+use crate::engine::quota::Quotas;
+use crate::engine::sms::{Number, TextBody};
 use crate::engine::submit;
 use crate::engine::worker::Hints;
 use crate::ids::TenantId;
@@ -33,7 +34,7 @@ const POLL: Duration = Duration::from_secs(1);
 pub struct Expander {
     pub pool: PgPool,
     pub legacy: Legacy,
-    pub quota: Quota,
+    pub quotas: Quotas,
     pub hints: Hints,
     /// Rung when a campaign was accepted here.
     pub bell: Arc<Notify>,
@@ -51,6 +52,7 @@ struct Run {
     position: i64,
     /// Which of a repeated schedule's sends this is.
     occurrence: Option<String>,
+    channel: String,
 }
 
 /// What a batch of recipients is.
@@ -64,9 +66,21 @@ struct Batch {
 impl Run {
     /// What the same recipient may get beside this: each send of a repeated schedule is another one.
     fn step(&self) -> String {
+        // Templates of texts are numbered by themselves. By which gateway is no matter: nobody gets the same twice.
+        let template = match self.channel() {
+            Channel::Email => format!("template-{}", self.template_id),
+            Channel::Sms => format!("sms-template-{}", self.template_id),
+        };
         match &self.occurrence {
-            None => format!("template-{}", self.template_id),
-            Some(occurrence) => format!("template-{} at {occurrence}", self.template_id),
+            None => template,
+            Some(occurrence) => format!("{template} at {occurrence}"),
+        }
+    }
+
+    fn channel(&self) -> Channel {
+        match self.channel == Channel::Sms.as_str() {
+            true => Channel::Sms,
+            false => Channel::Email,
         }
     }
 }
@@ -106,7 +120,7 @@ impl Expander {
     /// One batch of one campaign. False: there is none to work on.
     async fn work(&self) -> Result<bool, sqlx::Error> {
         let run: Option<Run> = sqlx::query_as(
-            "select id, tenant_id, campaign_id, template_id, content_id, state, position, occurrence from ficus.claim_run($1, $2)",
+            "select id, tenant_id, campaign_id, template_id, content_id, state, position, occurrence, channel from ficus.claim_run($1, $2)",
         )
         .bind(self.engine)
         .bind(LEASE)
@@ -121,24 +135,28 @@ impl Expander {
 
     async fn expand(&self, run: &Run) -> Result<(), sqlx::Error> {
         let tenant = TenantId(run.tenant_id);
-        let recipients = self
-            .legacy
-            .recipients(tenant, run.campaign_id, run.position, BATCH)
-            .await?;
+        let (campaign, after) = (run.campaign_id, run.position);
+        let recipients = match run.channel() {
+            Channel::Email => self.legacy.recipients(tenant, campaign, after, BATCH).await,
+            Channel::Sms => {
+                let found = self.legacy.sms_recipients(tenant, campaign, after, BATCH);
+                found.await
+            }
+        };
+        let recipients = recipients?;
+        let quota = self.quotas.of(run.channel());
         let is_last = (recipients.len() as i64) < BATCH;
         let reached = recipients.last().map_or(run.position, |it| it.place);
         let mut batch = batch(run, tenant, recipients);
         let wanted = u32::try_from(batch.messages.len()).unwrap_or(u32::MAX);
-        let granted = self.quota.take(tenant, wanted).await;
+        let granted = quota.take(tenant, wanted).await;
         let granted = granted.map_err(|fault| sqlx::Error::Protocol(fault.to_string()))?;
         // As legacy: whom the quota does not reach is left out.
         batch.messages.truncate(granted as usize);
         batch.skipped += i32::try_from(wanted - granted).unwrap_or(i32::MAX);
         match self.accept(run, batch, reached, is_last).await {
             Ok(accepted) => {
-                self.quota
-                    .give(tenant, granted - accepted.min(granted))
-                    .await;
+                quota.give(tenant, granted - accepted.min(granted)).await;
                 if accepted > 0 {
                     self.hints.due(tenant);
                 }
@@ -147,7 +165,7 @@ impl Expander {
             Err(error) => {
                 // Refused by the database: surely nothing was stored. A lost connection may have stored it, and then it is paid for.
                 if error.as_database_error().is_some() {
-                    self.quota.give(tenant, granted).await;
+                    quota.give(tenant, granted).await;
                 }
                 Err(error)
             }
@@ -227,28 +245,41 @@ fn batch(run: &Run, tenant: TenantId, recipients: Vec<Recipient>) -> Batch {
 }
 
 fn message(run: &Run, tenant: TenantId, recipient: Recipient) -> Option<NewMessage> {
-    let address = Address::parse(&recipient.email).ok()?;
+    let (name, channel) = (recipient.name, run.channel());
+    let (address, body) = match channel {
+        Channel::Email => {
+            let address = Address::parse(&recipient.address).ok()?;
+            let body = Body {
+                name,
+                ..Body::default()
+            };
+            (address.as_str().to_owned(), serde_json::to_string(&body))
+        }
+        Channel::Sms => {
+            let number = Number::parse(&recipient.address).ok()?;
+            let body = TextBody {
+                name,
+                ..TextBody::default()
+            };
+            (number.as_str().to_owned(), serde_json::to_string(&body))
+        }
+    };
     let key = Key::of(&Purpose {
         tenant,
         campaign: run.campaign_id,
         recipient: &recipient.contact.to_string(),
         step: &run.step(),
     });
-    let body = Body {
-        name: recipient.name,
-        ..Body::default()
-    };
-    let body = serde_json::to_string(&body).ok()?;
     Some(NewMessage {
         id: MessageId::new(),
         tenant,
         key: key.digest(),
         // What the recipient gets is the campaign's: a second send of it is the same, whatever the template says by then.
         fingerprint: Fingerprint::of(&serde_json::Value::Null).0,
-        channel: Channel::Email,
+        channel,
         campaign: Some(run.campaign_id),
-        recipient: address.as_str().to_owned(),
-        body,
+        recipient: address,
+        body: body.ok()?,
         content: Some(run.content_id),
         due_at: None,
     })
@@ -264,15 +295,14 @@ mod tests {
         Recipient {
             place: 1,
             contact: 9,
-            email: email.to_owned(),
+            address: email.to_owned(),
             name: None,
             is_unwanted,
         }
     }
 
-    #[test]
-    fn who_is_unwanted_is_left_out_and_who_has_no_address_is_refused_alone() {
-        let run = Run {
+    fn run(channel: &str) -> Run {
+        Run {
             id: Uuid::now_v7(),
             tenant_id: 7,
             campaign_id: 71,
@@ -281,7 +311,13 @@ mod tests {
             state: "expanding".to_owned(),
             position: 0,
             occurrence: None,
-        };
+            channel: channel.to_owned(),
+        }
+    }
+
+    #[test]
+    fn who_is_unwanted_is_left_out_and_who_has_no_address_is_refused_alone() {
+        let run = run("email");
         let all = vec![
             recipient("ann@example.com", false),
             recipient("bob@example.com", true),
@@ -294,5 +330,26 @@ mod tests {
         );
         assert_eq!(batch.messages[0].content, Some(run.content_id));
         assert!(batch.messages[0].id.made_at().unwrap() <= Utc::now());
+    }
+
+    #[test]
+    fn texts_go_to_numbers_and_are_no_mails_of_the_same_campaign() {
+        let recipients = vec![
+            recipient("+1 555 000 0201", false),
+            recipient("ann@example.com", false),
+        ];
+        let batch = batch(&run("sms"), TenantId(7), recipients);
+        assert_eq!((batch.messages.len(), batch.rejected), (1, 1));
+        let text = &batch.messages[0];
+        assert_eq!(
+            (text.channel, text.recipient.as_str()),
+            (Channel::Sms, "+15550000201")
+        );
+        let mail = message(
+            &run("email"),
+            TenantId(7),
+            recipient("a@example.com", false),
+        );
+        assert_ne!(mail.unwrap().key, text.key);
     }
 }

@@ -5,7 +5,9 @@
 mod expand;
 mod prepare;
 mod send;
+mod texts;
 
 pub use expand::Expander;
 pub use prepare::{Content, Refused, find_campaign, make_letter};
 pub use send::{accept_campaign, refuse_head};
+pub use texts::accept_texts;

@@ -21,6 +21,14 @@ pub struct Accepted {
     id: Uuid,
 }
 
+impl Accepted {
+    /// Of the run that was stored.
+    pub fn of(id: Uuid) -> Self {
+        let status = "accepted";
+        Self { status, id }
+    }
+}
+
 /// 404 for what the tenant does not have, another tenant's included; 422 for a campaign that cannot be sent, with why.
 pub async fn accept_campaign(
     State(engine): State<Handle>,
@@ -36,13 +44,7 @@ pub async fn accept_campaign(
     store(&engine, tenant, run, (campaign, template), &content).await?;
     tracing::info!(%run, %tenant, campaign, template, "a campaign's send was accepted");
     engine.campaigns.notify_one();
-    Ok(LegacyJson(
-        StatusCode::ACCEPTED,
-        Accepted {
-            status: "accepted",
-            id: run,
-        },
-    ))
+    Ok(LegacyJson(StatusCode::ACCEPTED, Accepted::of(run)))
 }
 
 async fn store(
@@ -74,7 +76,7 @@ pub async fn refuse_head() -> Problem {
     )
 }
 
-fn id_after(prefix: &str, segment: &str) -> Result<i64, Problem> {
+pub fn id_after(prefix: &str, segment: &str) -> Result<i64, Problem> {
     match segment.strip_prefix(prefix) {
         Some(id) => id_in_path(id),
         None => Err(Problem::not_found(format!(

@@ -2,15 +2,18 @@
 //!
 //! Its own folder, because it goes when legacy's tables go; the rest of the engine knows of a tenant's campaign what stands here.
 
+mod schedules;
 mod statements;
+mod texts;
 
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 pub use statements::Statements;
+pub use texts::{QueuedText, Reported, StoredService, TextStatements};
 
-use super::message::MessageId;
+use super::message::{Channel, MessageId};
 use crate::ids::TenantId;
 
 /// Legacy's database with the statements that fit it.
@@ -55,7 +58,8 @@ pub struct Recipient {
     pub place: i64,
     /// Which stays when the address changes.
     pub contact: i64,
-    pub email: String,
+    /// An e-mail address, or a number. Empty: there is none, and the recipient is unwanted.
+    pub address: String,
     pub name: Option<String>,
     /// Unsubscribed, or bounced before.
     pub is_unwanted: bool,
@@ -90,6 +94,19 @@ impl Legacy {
         Self {
             pool,
             statements: std::sync::Arc::new(statements),
+        }
+    }
+
+    /// What both channels have, as this one has it.
+    fn of<'a>(
+        &'a self,
+        channel: Channel,
+        email: fn(&'a Statements) -> &'a String,
+        sms: fn(&'a TextStatements) -> &'a String,
+    ) -> &'a str {
+        match channel {
+            Channel::Email => email(&self.statements),
+            Channel::Sms => sms(&self.statements.sms),
         }
     }
 
@@ -165,62 +182,94 @@ impl Legacy {
         after: i64,
         most: i64,
     ) -> Done<Vec<Recipient>> {
-        let rows: Vec<(i64, i64, String, Option<String>, bool)> =
-            sqlx::query_as(safe(&self.statements.recipients))
-                .bind(tenant.0)
-                .bind(campaign)
-                .bind(after)
-                .bind(most)
-                .fetch_all(&self.pool)
-                .await?;
+        let statement = &self.statements.recipients;
+        self.read_recipients(statement, tenant, campaign, (after, most))
+            .await
+    }
+
+    async fn read_recipients(
+        &self,
+        statement: &str,
+        tenant: TenantId,
+        campaign: i64,
+        (after, most): (i64, i64),
+    ) -> Done<Vec<Recipient>> {
+        type Row = (i64, i64, Option<String>, Option<String>, bool);
+        let rows: Vec<Row> = sqlx::query_as(safe(statement))
+            .bind(tenant.0)
+            .bind(campaign)
+            .bind(after)
+            .bind(most)
+            .fetch_all(&self.pool)
+            .await?;
         let rows = rows.into_iter();
         Ok(rows
-            .map(|(place, contact, email, name, is_unwanted)| Recipient {
+            .map(|(place, contact, address, name, is_unwanted)| Recipient {
                 place,
                 contact,
-                email,
+                is_unwanted: is_unwanted || address.is_none(),
+                address: address.unwrap_or_default(),
                 name,
-                is_unwanted,
             })
             .collect())
     }
 
     /// Takes so many of each tenant's quota, or what is left of it: what each gets. Who is missing gets nothing.
-    pub async fn take_quota(&self, wanted: &[(TenantId, i32)]) -> Done<Vec<(TenantId, i32)>> {
+    pub async fn take_quota(
+        &self,
+        channel: Channel,
+        wanted: &[(TenantId, i32)],
+    ) -> Done<Vec<(TenantId, i32)>> {
         let (tenants, counts): (Vec<i64>, Vec<i32>) = wanted
             .iter()
             .map(|(tenant, count)| (tenant.0, *count))
             .unzip();
-        let granted: Vec<(i64, i32)> = sqlx::query_as(safe(&self.statements.take_quota))
-            .bind(tenants)
-            .bind(counts)
-            .fetch_all(&self.pool)
-            .await?;
+        let granted: Vec<(i64, i32)> = sqlx::query_as(safe(self.of(
+            channel,
+            |it| &it.take_quota,
+            |it| &it.take_quota,
+        )))
+        .bind(tenants)
+        .bind(counts)
+        .fetch_all(&self.pool)
+        .await?;
         let granted = granted.into_iter();
         Ok(granted
             .map(|(tenant, count)| (TenantId(tenant), count))
             .collect())
     }
 
-    pub async fn give_quota(&self, back: &[(TenantId, i32)]) -> Done<()> {
+    pub async fn give_quota(&self, channel: Channel, back: &[(TenantId, i32)]) -> Done<()> {
         let (tenants, counts): (Vec<i64>, Vec<i32>) = back
             .iter()
             .map(|(tenant, count)| (tenant.0, *count))
             .unzip();
-        sqlx::query(safe(&self.statements.give_quota))
-            .bind(tenants)
-            .bind(counts)
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(safe(self.of(
+            channel,
+            |it| &it.give_quota,
+            |it| &it.give_quota,
+        )))
+        .bind(tenants)
+        .bind(counts)
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
     /// Of each tenant how many of its quota are neither sent nor left.
-    pub async fn quota_drift(&self, tenants: &[i64]) -> Done<Vec<(TenantId, i64)>> {
-        let found: Vec<(i64, i64)> = sqlx::query_as(safe(&self.statements.quota_drift))
-            .bind(tenants)
-            .fetch_all(&self.pool)
-            .await?;
+    pub async fn quota_drift(
+        &self,
+        channel: Channel,
+        tenants: &[i64],
+    ) -> Done<Vec<(TenantId, i64)>> {
+        let found: Vec<(i64, i64)> = sqlx::query_as(safe(self.of(
+            channel,
+            |it| &it.quota_drift,
+            |it| &it.quota_drift,
+        )))
+        .bind(tenants)
+        .fetch_all(&self.pool)
+        .await?;
         let found = found.into_iter();
         Ok(found
             .map(|(tenant, reserved)| (TenantId(tenant), reserved))
@@ -257,13 +306,23 @@ impl Legacy {
     }
 
     /// May be repeated: what is counted is counted once.
-    pub async fn sent(&self, messages: &[(MessageId, DateTime<Utc>)]) -> Done<()> {
-        self.ended(&self.statements.sent, messages).await
+    pub async fn sent(
+        &self,
+        channel: Channel,
+        messages: &[(MessageId, DateTime<Utc>)],
+    ) -> Done<()> {
+        self.ended(self.of(channel, |it| &it.sent, |it| &it.sent), messages)
+            .await
     }
 
     /// May be repeated: quota goes back once.
-    pub async fn failed(&self, messages: &[(MessageId, DateTime<Utc>)]) -> Done<()> {
-        self.ended(&self.statements.failed, messages).await
+    pub async fn failed(
+        &self,
+        channel: Channel,
+        messages: &[(MessageId, DateTime<Utc>)],
+    ) -> Done<()> {
+        self.ended(self.of(channel, |it| &it.failed, |it| &it.failed), messages)
+            .await
     }
 
     async fn ended(&self, statement: &str, messages: &[(MessageId, DateTime<Utc>)]) -> Done<()> {
@@ -280,63 +339,33 @@ impl Legacy {
     }
 
     /// Of no campaign. Not to be repeated.
-    pub async fn sent_alone(&self, tenant: TenantId, times: &[DateTime<Utc>]) -> Done<()> {
-        sqlx::query(safe(&self.statements.sent_alone))
-            .bind(tenant.0)
-            .bind(times.iter().map(DateTime::naive_utc).collect::<Vec<_>>())
-            .execute(&self.pool)
-            .await?;
+    pub async fn sent_alone(
+        &self,
+        channel: Channel,
+        tenant: TenantId,
+        times: &[DateTime<Utc>],
+    ) -> Done<()> {
+        sqlx::query(safe(self.of(
+            channel,
+            |it| &it.sent_alone,
+            |it| &it.sent_alone,
+        )))
+        .bind(tenant.0)
+        .bind(times.iter().map(DateTime::naive_utc).collect::<Vec<_>>())
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
     /// May be repeated with the same time.
-    pub async fn finished(&self, campaign: &Finished) -> Done<()> {
-        sqlx::query(safe(&self.statements.finished))
+    pub async fn finished(&self, channel: Channel, campaign: &Finished) -> Done<()> {
+        sqlx::query(safe(self.of(channel, |it| &it.finished, |it| &it.finished)))
             .bind(campaign.tenant.0)
             .bind(campaign.campaign)
             .bind(campaign.sent)
             .bind(campaign.failed)
             .bind(campaign.skipped)
             .bind(campaign.at.naive_utc())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// The id of the row that shows it. `None`: campaign or template is gone. Not to be repeated.
-    pub async fn store_schedule(
-        &self,
-        tenant: TenantId,
-        campaign: i64,
-        template: i64,
-        due: DateTime<Utc>,
-        at: DateTime<Utc>,
-    ) -> Done<Option<i64>> {
-        sqlx::query_scalar(safe(&self.statements.store_schedule))
-            .bind(tenant.0)
-            .bind(campaign)
-            .bind(template)
-            .bind(due.naive_utc())
-            .bind(at.naive_utc())
-            .fetch_optional(&self.pool)
-            .await
-    }
-
-    /// May be repeated.
-    pub async fn schedule_ended(
-        &self,
-        tenant: TenantId,
-        schedule: i64,
-        status: &str,
-        due: DateTime<Utc>,
-        at: DateTime<Utc>,
-    ) -> Done<()> {
-        sqlx::query(safe(&self.statements.schedule_ended))
-            .bind(tenant.0)
-            .bind(schedule)
-            .bind(status)
-            .bind(due.naive_utc())
-            .bind(at.naive_utc())
             .execute(&self.pool)
             .await?;
         Ok(())

@@ -3,6 +3,8 @@
 //! Its own file, because this is all that the engine knows of the legacy application. The defaults are in config/default.toml, for the
 //! schema of a Laravel campaign sender. Each statement's parameters and columns are a contract, in their order. Times are UTC without a zone.
 
+use super::texts::TextStatements;
+
 /// `[engine.legacy]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statements {
@@ -36,11 +38,16 @@ pub struct Statements {
     pub store_schedule: String,
     /// Tenant, schedule, its status ("sent", "failed", or "queued" where it waits again), when it was or is due, time. May be repeated.
     pub schedule_ended: String,
+    /// `[engine.legacy.sms]`.
+    pub sms: TextStatements,
 }
 
 impl Statements {
     /// Each statement as `text` gives it for its name. `None`: one was at fault.
-    pub fn read(mut text: impl FnMut(&'static str) -> Option<String>) -> Option<Self> {
+    pub fn read(
+        mut text: impl FnMut(&'static str) -> Option<String>,
+        sms: Option<TextStatements>,
+    ) -> Option<Self> {
         // All of them first, so that each fault is told.
         let campaign = text("campaign");
         let template = text("template");
@@ -73,6 +80,7 @@ impl Statements {
             finished: finished?,
             store_schedule: store_schedule?,
             schedule_ended: schedule_ended?,
+            sms: sms?,
         })
     }
 }

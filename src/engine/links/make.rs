@@ -53,6 +53,12 @@ impl LinkMaker {
         self.url(tenant, message, Purpose::Unsubscribe)
     }
 
+    /// Where the gateway of this name reports on a message.
+    pub fn callback(&self, tenant: TenantId, message: Uuid, gateway: &str) -> String {
+        let path = self.keys.callback(tenant, message, gateway);
+        format!("{}{path}", self.public_url)
+    }
+
     /// What the envelope's sender is made with ([`crate::engine::bounce::verp::local_part`]).
     pub fn keys(&self) -> &LinkKeys {
         &self.keys

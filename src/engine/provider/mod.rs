@@ -2,13 +2,16 @@
 //!
 //! Its own folder, because what speaks to a provider knows nothing of queues or the database.
 
+pub mod channels;
 pub mod email;
 pub mod sandbox;
+pub mod sms;
 pub mod smtp;
 
 use std::future::Future;
 use std::pin::Pin;
 
+use super::message::Channel;
 use super::queue::Due;
 use super::retry::Class;
 
@@ -50,6 +53,11 @@ pub struct Outcome {
 pub trait Provider: Send + Sync + 'static {
     /// Its kind, by which outcomes are counted.
     fn name(&self) -> &'static str;
+
+    /// Of one that is several: which of them an attempt went through, by which it is counted. One of few.
+    fn kind<'a>(&'a self, _channel: Channel, _connection: &'a str) -> &'a str {
+        self.name()
+    }
 
     /// Hands one over. `intent` is recorded before a byte of it leaves, and never for a message that cannot leave.
     fn send(&self, due: &Due, intent: Intent) -> impl Future<Output = Outcome> + Send;

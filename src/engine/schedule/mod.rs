@@ -12,5 +12,5 @@ mod repeat;
 mod store;
 
 pub use fire::Firer;
-pub use list::list_emails;
+pub use list::{list_emails, list_texts};
 pub use store::store_email;

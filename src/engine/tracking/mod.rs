@@ -74,6 +74,32 @@ impl LinkKeys {
         mac.finalize().into_bytes().into()
     }
 
+    /// The path to which the gateway of this name reports on the message.
+    pub(super) fn callback(&self, tenant: TenantId, message: Uuid, gateway: &str) -> String {
+        let mac = authenticate_parts(&self.first, "callback", tenant, message, gateway);
+        let mac = URL_SAFE_NO_PAD.encode(&mac.finalize().into_bytes()[..MAC_BYTES]);
+        let message = URL_SAFE_NO_PAD.encode(message);
+        format!("/webhooks/{gateway}/{message}.{mac}")
+    }
+
+    /// Whether `token`, the last part of such a path, is one of ours for this message, as [`callback_message`] reads it.
+    pub(super) fn is_callback(
+        &self,
+        tenant: TenantId,
+        message: Uuid,
+        gateway: &str,
+        token: &str,
+    ) -> bool {
+        let Some(mac) = token.split_once('.').and_then(|(_, mac)| sixteen(mac)) else {
+            return false;
+        };
+        let is_ours = |key| {
+            let expected = authenticate_parts(key, "callback", tenant, message, gateway);
+            expected.verify_truncated_left(&mac).is_ok()
+        };
+        is_ours(&self.first) || self.older.iter().any(is_ours)
+    }
+
     /// Whether `mac`, the front of one, is the bounce address's of this message.
     pub(super) fn is_bounce(&self, tenant: TenantId, message: Uuid, mac: &[u8]) -> bool {
         let is_ours = |key| {
@@ -82,6 +108,13 @@ impl LinkKeys {
         };
         is_ours(&self.first) || self.older.iter().any(is_ours)
     }
+}
+
+/// Whose tenant is to be looked up before a callback's token is verified. `None`: it is none of ours.
+pub(super) fn callback_message(token: &str) -> Option<Uuid> {
+    let (message, mac) = token.split_once('.')?;
+    sixteen(mac)?;
+    Some(Uuid::from_bytes(sixteen(message)?))
 }
 
 /// A link as it came: whoever looks the message up may go on with [`Self::verify`].

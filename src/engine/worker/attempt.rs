@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::breaker::{Fault, Kind, Sign};
 use super::super::group::{Group, Statement};
-use super::super::message::End;
+use super::super::message::{Channel, End};
 use super::super::provider::smtp::Withheld;
 use super::super::provider::{Intent, Outcome, Provider};
 use super::super::queue::{Begin, Due, Ended, Queue};
@@ -145,7 +145,7 @@ impl<P: Provider> Attempts<P> {
         }
         let sign = match asked.state() {
             REFUSED | UNKNOWN => Sign::None,
-            _ => sign(&outcome),
+            _ => sign(&due, &outcome),
         };
         let after = match asked.state() {
             REFUSED => After::Refused,
@@ -237,7 +237,8 @@ impl<P: Provider> Attempts<P> {
             End::Accepted => "sent",
             other => other.as_str(),
         };
-        self.metrics.ended(channel, self.provider.name(), outcome);
+        let kind = self.provider.kind(due.channel, connection);
+        self.metrics.ended(channel, kind, outcome);
         if let (End::Accepted, Some(made)) = (ended.end, due.id.made_at()) {
             let took = (Utc::now() - made).as_seconds_f64();
             self.metrics.sent_after(channel, took);
@@ -268,8 +269,10 @@ impl<P: Provider> Attempts<P> {
 }
 
 /// What an outcome says of the tenant's server. One that was asked to slow down, or whose answer was lost, was there and may not be.
-fn sign(outcome: &Outcome) -> Sign {
+fn sign(due: &Due, outcome: &Outcome) -> Sign {
     let kind = match outcome.class {
+        // A vendor of texts says nothing of the tenant's mail server.
+        _ if due.channel == Channel::Sms => return Sign::None,
         Class::Accepted => return Sign::Reached,
         Class::Permanent | Class::Transient(_) if outcome.server.is_some() => return Sign::Reached,
         Class::NotSent if outcome.server.is_some() => Kind::Away,
@@ -304,7 +307,8 @@ fn conclude(
         }
         Step::Wait { at, state } => {
             let after = match outcome.class {
-                Class::RateLimited(_) => After::Blocked(at),
+                // Of texts the provider holds the others back; the tenant's mails go on.
+                Class::RateLimited(_) if due.channel == Channel::Email => After::Blocked(at),
                 _ => After::Again(at),
             };
             (End::Deferred, Some((at, used(state))), after)

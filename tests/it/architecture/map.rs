@@ -218,6 +218,10 @@ pub const FENCES: [Fence; 8] = [
                 "the files that a message names by URL",
             ),
             (
+                "src/engine/provider/sms/client.rs",
+                "the vendors of text messages",
+            ),
+            (
                 "src/rollout/audit/anchor.rs",
                 "the webhook to which the audit's head is posted",
             ),

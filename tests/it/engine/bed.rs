@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ficus::config::Config;
 use ficus::engine;
+use ficus::telemetry::Metrics;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -73,6 +74,7 @@ pub struct Engine {
     pub mail: MailServer,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
+    pub metrics: Metrics,
 }
 
 impl Engine {
@@ -92,13 +94,14 @@ impl Engine {
             mail.address
         );
         let config = Config::parse(&text, std::iter::empty()).expect("a configuration");
+        let metrics = Metrics::new();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let router = engine::start(
             &config.engine,
             tables.pool().clone(),
             tables.legacy.pool().clone(),
             "test".to_owned(),
-            &ficus::telemetry::EngineMetrics::default(),
+            &metrics.engine,
             (&tasks, &stop),
         );
         Self {
@@ -107,6 +110,7 @@ impl Engine {
             mail,
             stop,
             tasks,
+            metrics,
         }
     }
 

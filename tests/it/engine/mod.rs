@@ -11,6 +11,7 @@ mod links;
 mod messages;
 mod quota_check;
 mod schedules;
+mod sms;
 mod smtp;
 
 use reqwest::Method;

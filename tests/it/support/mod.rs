@@ -16,6 +16,7 @@ pub mod modern;
 pub mod openmetrics;
 pub mod process;
 pub mod redis;
+pub mod sms;
 pub mod smtp;
 pub mod tls;
 pub mod vendors;

@@ -61,6 +61,10 @@ impl Service {
         }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Answers nothing more, and lets go of what it served.
     pub async fn stop(&mut self) {
         self.stop.cancel();

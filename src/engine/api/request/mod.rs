@@ -3,6 +3,7 @@
 //! Its own file, and pure: the shape is legacy's (a message for the queue `email.send`), and every fault is one message's alone.
 
 mod shape;
+mod text;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use crate::engine::mail::header::{FileName, Subject};
 use crate::engine::message::{Channel, MessageId, NewMessage};
 use crate::engine::template::BODY_LIMIT;
 use crate::ids::TenantId;
-use shape::{Attachment, Content, Kind, ProviderConfig, Request};
+use shape::{Attachment, Content, ProviderConfig, Request};
 
 /// Nothing is accepted that is due later.
 const MOST_AHEAD: TimeDelta = TimeDelta::days(366);
@@ -47,12 +48,14 @@ impl Fault {
 
 /// The message of one of a request's items, for `tenant`.
 pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMessage, Fault> {
+    if item["type"] == "sms" {
+        return text::read(item, tenant, now);
+    }
     let fingerprint = fingerprint(&item);
     let request: Request = serde_json::from_value(item).map_err(|error| {
         // serde's words name fields and types; a value stands in them only where it is of the wrong type, so the position is all that is lost.
         Fault::new("shape", without_values(&error.to_string()))
     })?;
-    let Kind::Email = request.r#type;
     if request.tenant_id.is_some_and(|id| id != tenant.0) {
         return Err(Fault::new(
             "tenant",

@@ -14,6 +14,7 @@ pub struct Request {
     pub message_id: Option<Uuid>,
     pub tenant_id: Option<i64>,
     pub campaign_id: Option<i64>,
+    #[allow(dead_code, reason = "there is one that has this shape")]
     pub r#type: Kind,
     pub recipient: Recipient,
     pub content: Content,

@@ -1,22 +1,26 @@
 //! Tells legacy what became of messages, so that its pages show the truth: events are read in the order of their commits, written to
 //! legacy's tables, and only then counted as read.
 //!
-//! Its own file, because a crash between the two tells the same again: every statement may be repeated, except for messages of no
+//! Its own folder, because a crash between the two tells the same again: every statement may be repeated, except for messages of no
 //! campaign, of which legacy has no row of its own. Those are told after the events count as read: at a crash they are told never,
 //! and never twice.
+
+mod told;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgPool};
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::legacy::{Finished, Legacy, Queued};
+use self::told::{Event, Row, Told, sort};
+use super::legacy::{Finished, Legacy};
 use super::letter::Letter;
-use super::message::MessageId;
-use super::quota::Quota;
+use super::message::Channel;
+use super::quota::Quotas;
+use super::sms::Text;
 use crate::ids::TenantId;
 
 const READER: &str = "legacy";
@@ -32,34 +36,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub struct Teller {
     pub pool: PgPool,
     pub legacy: Legacy,
-    pub quota: Quota,
+    pub quotas: Quotas,
     pub engine: Uuid,
-}
-
-#[derive(Debug, FromRow)]
-struct Event {
-    xid: String,
-    seq: i64,
-    id: Uuid,
-    /// None: the message is gone, and nobody can be told of it.
-    tenant_id: Option<i64>,
-    state: String,
-    at: DateTime<Utc>,
-    campaign_id: Option<i64>,
-    recipient: Option<String>,
-    content_id: Option<Uuid>,
-}
-
-/// What a batch of events says.
-#[derive(Default)]
-struct Told {
-    queued: Vec<Queued>,
-    sent: Vec<(MessageId, DateTime<Utc>)>,
-    failed: Vec<(MessageId, DateTime<Utc>)>,
-    /// Of no campaign: how many were sent and how many failed, by tenant.
-    alone: BTreeMap<TenantId, (Vec<DateTime<Utc>>, u32)>,
-    /// Of campaigns, by content: accepted, sent, failed.
-    counts: HashMap<Uuid, [i32; 3]>,
 }
 
 impl Teller {
@@ -111,20 +89,21 @@ impl Teller {
         let horizon: String = sqlx::query_scalar("select ficus.event_horizon()::text")
             .fetch_one(&self.pool)
             .await?;
-        let events: Vec<Event> = sqlx::query_as(
-            "select xid, seq, id, tenant_id, state, at, campaign_id, recipient, content_id from ficus.read_events($1, $2, $3)",
+        let rows: Vec<Row> = sqlx::query_as(
+            "select xid, seq, id, tenant_id, state, at, code, channel, campaign_id, recipient, content_id from ficus.read_events($1, $2, $3)",
         )
         .bind(READER)
         .bind(&horizon)
         .bind(BATCH)
         .fetch_all(&self.pool)
         .await?;
-        let Some(last) = events.last() else {
+        let Some(last) = rows.last() else {
             self.finish(&horizon).await?;
             return Ok(false);
         };
         let (xid, seq) = (last.xid.clone(), last.seq);
-        let is_all = events.len() < BATCH as usize;
+        let is_all = rows.len() < BATCH as usize;
+        let events: Vec<Event> = rows.into_iter().filter_map(Row::event).collect();
         let links = self.links(&events).await?;
         let told = sort(events, &links);
         self.tell(&told).await?;
@@ -132,14 +111,15 @@ impl Teller {
             // Another engine reads by now, and may not have counted these yet: what has ended is its to say.
             return Ok(false);
         }
-        self.tell_alone(told.alone).await?;
+        self.tell_alone(Channel::Email, told.email.alone).await?;
+        self.tell_alone(Channel::Sms, told.sms.alone).await?;
         if is_all {
             self.finish(&horizon).await?;
         }
         Ok(!is_all)
     }
 
-    /// Where a click leads, of each letter that campaigns' new messages share.
+    /// Where a click leads, of each letter that campaigns' new messages share; of a text, which gateway it goes through.
     async fn links(&self, events: &[Event]) -> Result<HashMap<Uuid, String>, sqlx::Error> {
         let new = events.iter().filter(|it| it.state == "queued");
         let mut contents: Vec<Uuid> = new.filter_map(|it| it.content_id).collect();
@@ -153,7 +133,10 @@ impl Teller {
                 .bind(contents)
                 .fetch_all(&self.pool)
                 .await?;
-        let link = |body: &str| serde_json::from_str::<Letter>(body).ok()?.link;
+        let link = |body: &str| match serde_json::from_str::<Letter>(body) {
+            Ok(letter) => letter.link,
+            Err(_) => serde_json::from_str::<Text>(body).ok()?.gateway,
+        };
         let links = bodies.into_iter();
         Ok(links
             .filter_map(|(id, body)| Some((id, link(&body)?)))
@@ -165,24 +148,47 @@ impl Teller {
         if !told.queued.is_empty() {
             self.legacy.queued(&told.queued).await?;
         }
-        if !told.sent.is_empty() {
-            self.legacy.sent(&told.sent).await?;
+        if !told.queued_texts.is_empty() {
+            self.legacy.sms_queued(&told.queued_texts).await?;
         }
-        if !told.failed.is_empty() {
-            self.legacy.failed(&told.failed).await?;
+        for (channel, ends) in [(Channel::Email, &told.email), (Channel::Sms, &told.sms)] {
+            if !ends.sent.is_empty() {
+                self.legacy.sent(channel, &ends.sent).await?;
+            }
+            if !ends.failed.is_empty() {
+                self.legacy.failed(channel, &ends.failed).await?;
+            }
+        }
+        if !told.reported.is_empty() {
+            self.legacy.sms_reported(&told.reported).await?;
+        }
+        for (message, tenant) in &told.opted_out {
+            sqlx::query("select ficus.suppress($1, $2, 'unsubscribed', '')")
+                .bind(message)
+                .bind(tenant)
+                .execute(&self.pool)
+                .await?;
+        }
+        if !told.uncertain.is_empty() {
+            // Its report came before its end did.
+            sqlx::query("select ficus.settle_reported($1)")
+                .bind(&told.uncertain)
+                .execute(&self.pool)
+                .await?;
         }
         Ok(())
     }
 
     async fn tell_alone(
         &self,
+        channel: Channel,
         alone: BTreeMap<TenantId, (Vec<DateTime<Utc>>, u32)>,
     ) -> Result<(), sqlx::Error> {
         for (tenant, (sent, failed)) in alone {
             if !sent.is_empty() {
-                self.legacy.sent_alone(tenant, &sent).await?;
+                self.legacy.sent_alone(channel, tenant, &sent).await?;
             }
-            self.quota.give(tenant, failed).await;
+            self.quotas.of(channel).give(tenant, failed).await;
         }
         Ok(())
     }
@@ -211,14 +217,16 @@ impl Teller {
 
     /// Tells of campaigns whose messages have all ended.
     async fn finish(&self, horizon: &str) -> Result<(), sqlx::Error> {
-        type Row = (Uuid, i64, i64, i32, i32, i32, DateTime<Utc>);
-        let finished: Vec<Row> = sqlx::query_as(
-            "select id, tenant_id, campaign_id, sent, failed, skipped, finished_at from ficus.finish_runs($1)",
+        type Run = (Uuid, i64, i64, i32, i32, i32, DateTime<Utc>, bool);
+        let finished: Vec<Run> = sqlx::query_as(
+            "select f.id, f.tenant_id, f.campaign_id, f.sent, f.failed, f.skipped, f.finished_at, r.channel = 'sms'
+             from ficus.finish_runs($1) as f join ficus.campaign_run as r on r.id = f.id",
         )
         .bind(horizon)
         .fetch_all(&self.pool)
         .await?;
-        for (id, tenant, campaign, sent, failed, skipped, at) in finished {
+        for (id, tenant, campaign, sent, failed, skipped, at, is_sms) in finished {
+            let channel = if is_sms { Channel::Sms } else { Channel::Email };
             let finished = Finished {
                 tenant: TenantId(tenant),
                 campaign,
@@ -227,7 +235,7 @@ impl Teller {
                 skipped,
                 at,
             };
-            self.legacy.finished(&finished).await?;
+            self.legacy.finished(channel, &finished).await?;
             sqlx::query("select ficus.close_run($1)")
                 .bind(id)
                 .execute(&self.pool)
@@ -235,89 +243,5 @@ impl Teller {
             tracing::info!(run = %id, tenant, campaign, sent, failed, skipped, "a campaign was sent");
         }
         Ok(())
-    }
-}
-
-fn sort(events: Vec<Event>, links: &HashMap<Uuid, String>) -> Told {
-    let mut told = Told::default();
-    for event in events {
-        let id = MessageId(event.id);
-        let (Some(tenant), Some(email)) = (event.tenant_id.map(TenantId), event.recipient) else {
-            continue;
-        };
-        let place = match event.state.as_str() {
-            "queued" => 0,
-            "accepted" => 1,
-            "failed" | "dead" | "unknown" | "cancelled" => 2,
-            // Legacy's row says "failed" until it is known better, and its quota has gone back.
-            "retried" => {
-                if let Some(content) = event.content_id {
-                    told.counts.entry(content).or_default()[2] -= 1;
-                }
-                continue;
-            }
-            // Tried again, or to be settled: legacy's row says "sending" until it is known.
-            _ => continue,
-        };
-        if let Some(content) = event.content_id {
-            told.counts.entry(content).or_default()[place] += 1;
-        }
-        match (place, event.campaign_id) {
-            (0, Some(campaign)) => told.queued.push(Queued {
-                id,
-                tenant,
-                campaign,
-                email,
-                link: event.content_id.and_then(|it| links.get(&it).cloned()),
-                at: event.at,
-            }),
-            (1, Some(_)) => told.sent.push((id, event.at)),
-            (2, Some(_)) => told.failed.push((id, event.at)),
-            (1, None) => told.alone.entry(tenant).or_default().0.push(event.at),
-            (2, None) => told.alone.entry(tenant).or_default().1 += 1,
-            _ => {}
-        }
-    }
-    told
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_tried_again_is_not_told_and_every_end_is_told_once() {
-        let content = Uuid::now_v7();
-        let event = |state: &str, campaign_id| Event {
-            xid: "1".to_owned(),
-            seq: 1,
-            id: Uuid::now_v7(),
-            tenant_id: Some(7),
-            state: state.to_owned(),
-            at: Utc::now(),
-            campaign_id,
-            recipient: Some("ann@example.com".to_owned()),
-            content_id: Some(content),
-        };
-        let states = [
-            "queued",
-            "deferred",
-            "uncertain",
-            "accepted",
-            "failed",
-            "dead",
-            "unknown",
-            "cancelled",
-            "retried",
-        ];
-        let told = sort(states.map(|it| event(it, Some(3))).into(), &HashMap::new());
-        assert_eq!(
-            (told.queued.len(), told.sent.len(), told.failed.len()),
-            (1, 1, 4)
-        );
-        assert_eq!(told.counts[&content], [1, 1, 3]);
-        let alone = sort(states.map(|it| event(it, None)).into(), &HashMap::new()).alone;
-        let (sent, failed) = &alone[&TenantId(7)];
-        assert_eq!((sent.len(), *failed), (1, 4));
     }
 }
