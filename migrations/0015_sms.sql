@@ -17,6 +17,35 @@ as $$
 $$;
 comment on function ficus.begin_sms_run is 'A campaign is to be sent by text.';
 
+-- A schedule of a campaign by text goes through a gateway; of one by e-mail it has none.
+alter table ficus.schedule add column gateway text;
+
+create function ficus.store_sms_schedule(
+    schedule uuid, tenant bigint, campaign bigint, template bigint, gateway text, legacy bigint, next_at timestamptz, cron text, zone text, skip_after interval
+) returns void
+    language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+    select ficus.store_schedule(schedule, tenant, campaign, template, legacy, next_at, cron, zone, skip_after);
+    update ficus.schedule as s set gateway = store_sms_schedule.gateway where s.id = schedule;
+$$;
+comment on function ficus.store_sms_schedule is 'A campaign is to be sent by text at a time.';
+
+-- As fire_schedule, of a schedule that has a gateway.
+create function ficus.fire_sms_schedule(
+    schedule uuid, stood timestamptz, next timestamptz, run uuid, content uuid, digest bytea, body text, occurrence text
+) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not ficus.fire_schedule(schedule, stood, next, run, content, digest, body, occurrence) then
+        return false;
+    end if;
+    update ficus.campaign_run as r set channel = 'sms', gateway = s.gateway from ficus.schedule as s where r.id = run and s.id = schedule;
+    return true;
+end
+$$;
+comment on function ficus.fire_sms_schedule is 'A scheduled campaign''s send by text begins.';
+
 -- What a gateway says of a message that it has taken is a transition too, and of no attempt: its number is 0.
 alter table ficus.event drop constraint event_state_known;
 alter table ficus.event add constraint event_state_known check (
@@ -145,7 +174,7 @@ begin
     end loop;
     for thing in
         select p.oid::regprocedure::text from pg_proc as p where p.pronamespace = 'ficus'::regnamespace and p.proname in (
-            'begin_sms_run', 'record_callback', 'settle_reported')
+            'begin_sms_run', 'store_sms_schedule', 'fire_sms_schedule', 'record_callback', 'settle_reported')
     loop
         execute format('alter function %s owner to ficus_owner', thing);
         execute format('revoke execute on function %s from public', thing);

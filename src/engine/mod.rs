@@ -138,6 +138,10 @@ fn router(handle: Handle, links: &Links, callbacks: &Callbacks) -> Router {
             "/campaign/schedule-email/{campaign}/{template}/store",
             post(schedule::store_email),
         )
+        .route(
+            "/campaign/schedule-sms/{campaign}/{template}/{gateway}/store",
+            post(schedule::store_text),
+        )
         .merge(messages)
         .with_state(handle)
         .merge(links.router())

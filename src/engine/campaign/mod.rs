@@ -10,4 +10,4 @@ mod texts;
 pub use expand::Expander;
 pub use prepare::{Content, Refused, find_campaign, make_letter};
 pub use send::{accept_campaign, refuse_head};
-pub use texts::accept_texts;
+pub use texts::{accept_texts, find_gateway, make_text};

@@ -29,6 +29,9 @@ pub struct TextStatements {
     /// What gateways report: ids, statuses, codes, times, in the order in which they became true.
     pub reported: String,
     pub finished: String,
+    /// As e-mail's, with the gateway behind the template.
+    pub store_schedule: String,
+    pub schedule_ended: String,
 }
 
 impl TextStatements {
@@ -47,6 +50,8 @@ impl TextStatements {
         let sent_alone = text("sent_alone");
         let reported = text("reported");
         let finished = text("finished");
+        let store_schedule = text("store_schedule");
+        let schedule_ended = text("schedule_ended");
         Some(Self {
             service: service?,
             template: template?,
@@ -60,6 +65,8 @@ impl TextStatements {
             sent_alone: sent_alone?,
             reported: reported?,
             finished: finished?,
+            store_schedule: store_schedule?,
+            schedule_ended: schedule_ended?,
         })
     }
 }

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::repeat::Repeat;
-use crate::engine::campaign::{Content, Refused, make_letter};
+use crate::engine::campaign::{Content, Refused, find_gateway, make_letter, make_text};
 use crate::engine::legacy::Legacy;
+use crate::engine::message::Channel;
 use crate::ids::TenantId;
 
 /// Schedules of one look.
@@ -42,6 +43,8 @@ struct Due {
     cron: Option<String>,
     zone: Option<String>,
     skip_after: Option<PgInterval>,
+    /// Of a campaign by text.
+    gateway: Option<String>,
 }
 
 #[derive(Debug, FromRow)]
@@ -51,6 +54,7 @@ struct Untold {
     legacy_id: i64,
     next_at: DateTime<Utc>,
     state: String,
+    gateway: Option<String>,
 }
 
 impl Firer {
@@ -70,7 +74,7 @@ impl Firer {
 
     async fn work(&self) -> Result<(), sqlx::Error> {
         let due: Vec<Due> = sqlx::query_as(
-            "select id, tenant_id, campaign_id, template_id, next_at, cron, zone, skip_after from ficus.schedule
+            "select id, tenant_id, campaign_id, template_id, next_at, cron, zone, skip_after, gateway from ficus.schedule
              where state = 'waiting' and next_at <= $1 order by next_at limit $2",
         )
         .bind(Utc::now())
@@ -117,14 +121,7 @@ impl Firer {
             return self.pass(due, next, "skipped", "it was too late").await;
         }
         let run = Uuid::now_v7();
-        let letter = make_letter(
-            &self.legacy,
-            self.has_links,
-            tenant,
-            (due.campaign_id, due.template_id),
-            run,
-        );
-        let content = match letter.await {
+        let content = match self.content(due, run).await {
             Ok(content) => content,
             Err(Refused::Unread(_, error)) => return Err(error),
             Err(Refused::Missing(why) | Refused::Unfit(why)) => {
@@ -138,6 +135,18 @@ impl Firer {
         Ok(())
     }
 
+    async fn content(&self, due: &Due, run: Uuid) -> Result<Content, Refused> {
+        let (tenant, legacy) = (TenantId(due.tenant_id), &self.legacy);
+        let what = (due.campaign_id, due.template_id);
+        match &due.gateway {
+            None => make_letter(legacy, self.has_links, tenant, what, run).await,
+            Some(gateway) => {
+                let gateway = find_gateway(legacy, tenant, gateway).await?;
+                make_text(legacy, tenant, what, gateway, run).await
+            }
+        }
+    }
+
     /// False: another engine did.
     async fn begin(
         &self,
@@ -149,7 +158,11 @@ impl Firer {
         // The time alone: a schedule that was stored twice reaches nobody twice.
         let occurrence = due.cron.is_some();
         let occurrence = occurrence.then(|| due.next_at.to_rfc3339_opts(SecondsFormat::Secs, true));
-        sqlx::query_scalar("select ficus.fire_schedule($1, $2, $3, $4, $5, $6, $7, $8)")
+        let fire = match due.gateway {
+            None => "select ficus.fire_schedule($1, $2, $3, $4, $5, $6, $7, $8)",
+            Some(_) => "select ficus.fire_sms_schedule($1, $2, $3, $4, $5, $6, $7, $8)",
+        };
+        sqlx::query_scalar(fire)
             .bind(due.id)
             .bind(due.next_at)
             .bind(next)
@@ -189,7 +202,7 @@ impl Firer {
             .execute(&self.pool)
             .await?;
         let untold: Vec<Untold> = sqlx::query_as(
-            "select id, tenant_id, legacy_id, next_at, state from ficus.schedule where not is_told order by id limit $1",
+            "select id, tenant_id, legacy_id, next_at, state, gateway from ficus.schedule where not is_told order by id limit $1",
         )
         .bind(BATCH)
         .fetch_all(&self.pool)
@@ -197,6 +210,7 @@ impl Firer {
         for schedule in untold {
             self.legacy
                 .schedule_ended(
+                    schedule.channel(),
                     TenantId(schedule.tenant_id),
                     schedule.legacy_id,
                     schedule.legacy_status(),
@@ -232,6 +246,13 @@ impl Due {
 }
 
 impl Untold {
+    fn channel(&self) -> Channel {
+        match self.gateway {
+            None => Channel::Email,
+            Some(_) => Channel::Sms,
+        }
+    }
+
     /// Legacy knows of no skipping.
     fn legacy_status(&self) -> &'static str {
         match self.state.as_str() {

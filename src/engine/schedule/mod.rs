@@ -13,4 +13,4 @@ mod store;
 
 pub use fire::Firer;
 pub use list::{list_emails, list_texts};
-pub use store::store_email;
+pub use store::{store_email, store_text};

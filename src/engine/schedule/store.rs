@@ -1,4 +1,4 @@
-//! `POST /campaign/schedule-email/{campaign}/{template}/store`: takes a schedule, and answers 201 once it is stored in both databases.
+//! `POST /campaign/schedule-email/{campaign}/{template}/store`, and `schedule-sms` with a gateway behind the template: takes a schedule, and answers 201 once it is stored in both databases.
 //!
 //! Its own file, because what happens between the two of them has to be told somewhere.
 //!
@@ -17,7 +17,9 @@ use uuid::Uuid;
 
 use super::plan::{Asked, Plan};
 use crate::engine::Handle;
-use crate::engine::campaign::find_campaign;
+use crate::engine::campaign::{find_campaign, find_gateway, make_text};
+use crate::engine::message::Channel;
+use crate::engine::sms::Gateway;
 use crate::ids::TenantId;
 use crate::modern::accept::wants_page;
 use crate::modern::json::LegacyJson;
@@ -44,30 +46,99 @@ pub async fn store_email(
     let now = Utc::now();
     let plan = Plan::read(read(request).await?, now).map_err(unfit)?;
     find_campaign(&engine.legacy, tenant, campaign, template).await?;
-    let at = plan.next_at;
     let stored = engine
         .legacy
-        .store_schedule(tenant, campaign, template, at, now);
+        .store_schedule(tenant, campaign, template, plan.next_at, now);
     let stored = stored.await.map_err(failed("store the schedule"))?;
+    let wanted = Wanted {
+        tenant,
+        campaign,
+        template,
+        gateway: None,
+    };
+    keep(&engine, &wanted, stored, &plan, wants_page).await
+}
+
+/// As [`store_email`]; 404 also for a gateway that the tenant has not set up.
+pub async fn store_text(
+    State(engine): State<Handle>,
+    Tenant(tenant): Tenant,
+    Path((campaign, template, gateway)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let wants_page = wants_page(request.headers());
+    let campaign = id_in_path(&campaign)?;
+    let template = id_in_path(&template)?;
+    let now = Utc::now();
+    let plan = Plan::read(read(request).await?, now).map_err(unfit)?;
+    let gateway = find_gateway(&engine.legacy, tenant, &gateway).await?;
+    // As it is checked at its time: what it could not be sent with today is told today.
+    let what = (campaign, template);
+    make_text(&engine.legacy, tenant, what, gateway, Uuid::now_v7()).await?;
+    let stored = engine
+        .legacy
+        .store_sms_schedule(tenant, what, gateway, plan.next_at, now);
+    let stored = stored.await.map_err(failed("store the schedule"))?;
+    let wanted = Wanted {
+        tenant,
+        campaign,
+        template,
+        gateway: Some(gateway),
+    };
+    keep(&engine, &wanted, stored, &plan, wants_page).await
+}
+
+/// What is to be sent.
+struct Wanted {
+    tenant: TenantId,
+    campaign: i64,
+    template: i64,
+    /// Of texts.
+    gateway: Option<Gateway>,
+}
+
+impl Wanted {
+    fn channel(&self) -> Channel {
+        match self.gateway {
+            None => Channel::Email,
+            Some(_) => Channel::Sms,
+        }
+    }
+}
+
+/// Stores it with us, now that legacy's row `stored` shows it.
+async fn keep(
+    engine: &Handle,
+    wanted: &Wanted,
+    stored: Option<i64>,
+    plan: &Plan,
+    wants_page: bool,
+) -> Result<Response, Problem> {
+    let (tenant, campaign, at) = (wanted.tenant, wanted.campaign, plan.next_at);
     // Deleted since it was found.
     let legacy =
         stored.ok_or_else(|| Problem::not_found(format!("there is no campaign {campaign}")))?;
-    if let Err(error) = store(&engine, tenant, (campaign, template), legacy, &plan).await {
+    if let Err(error) = store(engine, wanted, legacy, plan).await {
         // Refused by the database: surely nothing was stored. After a lost connection it may have been, and then it is kept.
         if error.as_database_error().is_some() {
+            let (channel, now) = (wanted.channel(), Utc::now());
             let told = engine
                 .legacy
-                .schedule_ended(tenant, legacy, "failed", at, now);
+                .schedule_ended(channel, tenant, legacy, "failed", at, now);
             if let Err(error) = told.await {
                 tracing::warn!(%error, %tenant, schedule = legacy, "a schedule that is not stored still shows as queued");
             }
         }
         return Err(failed("store the schedule")(error));
     }
-    tracing::info!(%tenant, campaign, template, schedule = legacy, %at, cron = plan.repeated.is_some(), "a campaign was scheduled");
+    let channel = wanted.channel().as_str();
+    tracing::info!(%tenant, campaign, template = wanted.template, channel, schedule = legacy, %at, cron = plan.repeated.is_some(), "a campaign was scheduled");
     if wants_page {
-        let to = [(header::LOCATION, "/campaign/schedule-emails")];
-        return Ok((StatusCode::FOUND, to).into_response());
+        let list = match wanted.channel() {
+            Channel::Email => "/campaign/schedule-emails",
+            Channel::Sms => "/campaign/schedule-sms",
+        };
+        return Ok((StatusCode::FOUND, [(header::LOCATION, list)]).into_response());
     }
     let stored = Stored {
         status: "scheduled",
@@ -78,24 +149,36 @@ pub async fn store_email(
 
 async fn store(
     engine: &Handle,
-    tenant: TenantId,
-    (campaign, template): (i64, i64),
+    wanted: &Wanted,
     legacy: i64,
     plan: &Plan,
 ) -> Result<(), sqlx::Error> {
     let (cron, zone) = plan.repeated.clone().unzip();
-    sqlx::query("select ficus.store_schedule($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+    let (sql, gateway) = match wanted.gateway {
+        None => (
+            "select ficus.store_schedule($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            None,
+        ),
+        Some(gateway) => (
+            "select ficus.store_sms_schedule($1, $2, $3, $4, $10, $5, $6, $7, $8, $9)",
+            Some(gateway.as_str()),
+        ),
+    };
+    let query = sqlx::query(sql)
         .bind(Uuid::now_v7())
-        .bind(tenant.0)
-        .bind(campaign)
-        .bind(template)
+        .bind(wanted.tenant.0)
+        .bind(wanted.campaign)
+        .bind(wanted.template)
         .bind(legacy)
         .bind(plan.next_at)
         .bind(cron)
         .bind(zone)
-        .bind(plan.skip_after)
-        .execute(&engine.pool)
-        .await?;
+        .bind(plan.skip_after);
+    let query = match gateway {
+        None => query,
+        Some(gateway) => query.bind(gateway),
+    };
+    query.execute(&engine.pool).await?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Its own file, because these are legacy's routes and tables; how one text fares is elsewhere.
 
+use reqwest::Method;
 use serde_json::Value;
 
 use super::{Bed, LEFT, SENT, text};
@@ -137,4 +138,41 @@ async fn a_campaign_and_a_text_of_it_by_hand_are_two() {
     bed.engine.until_status(&id, "accepted").await;
     bed.engine.tables.until_legacy(LOGGED, 1).await;
     assert_eq!(bed.vendors.taken().len(), 4);
+}
+
+#[tokio::test]
+async fn a_schedule_of_texts_is_kept_sent_at_its_time_and_told_to_legacy() {
+    let bed = Bed::start().await;
+    let tables = &bed.engine.tables;
+    let store = async |path: &str| {
+        let path = format!("/campaign/schedule-sms/{path}/store");
+        let headers = [
+            ("x-ficus-tenant", "2".to_owned()),
+            ("content-type", "application/json".to_owned()),
+        ];
+        let body = r#"{"scheduled_at":"2131-01-01 08:00:00"}"#.to_owned();
+        let service = &bed.engine.service;
+        service.send_body(Method::POST, &path, &headers, body).await
+    };
+    for (path, status) in [
+        ("23/21/pigeon", 404),
+        ("23/31/twilio", 404),
+        ("21/21/twilio", 422),
+    ] {
+        detail_of_problem(store(path).await, status).await;
+    }
+    let stored = store("23/21/twilio").await;
+    assert_eq!(stored.status(), 201);
+    let body: Value = stored.json().await.expect("JSON");
+    assert_eq!(body["status"], "scheduled");
+    let row = "select count(*) from schedule_sms where owner_id = 2 and campaign_id = 23 and gateway = 'twilio' and scheduled_at = '2131-01-01 08:00:00' and status = 'queued'";
+    assert_eq!(tables.legacy(row).await, 1, "legacy's cron leaves it alone");
+    sqlx::query("update ficus.schedule set next_at = now() - interval '1 second'")
+        .execute(tables.pool())
+        .await
+        .expect("its time has come");
+    tables.until_legacy(LOGGED, 1).await;
+    assert_eq!(bed.vendors.taken().len(), 3);
+    let sent = "select count(*) from schedule_sms where owner_id = 2 and campaign_id = 23 and status = 'sent'";
+    tables.until_legacy(sent, 1).await;
 }
