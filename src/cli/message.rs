@@ -1,6 +1,6 @@
-//! `ficus message`: show, list, dead-letters, retry, settle, hold, release, holds.
+//! `ficus message`: show, list, dead-letters, retry, settle, hold, release, holds; and the tree of the noun's other commands.
 //!
-//! Its own file: one a noun. How its answers look stands in [`super::message_table`].
+//! Its own file: one a noun. How its answers look stands in [`super::message_table`]; returns and runs have files of their own.
 
 use std::process::ExitCode;
 
@@ -12,11 +12,13 @@ use uuid::Uuid;
 use super::Client;
 use super::backend::with_query;
 use super::exit::{FAILED, Failure};
+use super::message_return::{self, ReturnArgs};
+use super::message_run::{self, RunArgs, RunsArgs};
 use super::message_table as table;
 use crate::control::{
     HoldWritten, Page, ReleaseWritten, RetryWritten, SettleWritten, parse_reason,
 };
-use crate::engine::operations::{Became, Hold, MessageDetail, MessageRow};
+use crate::engine::operations::{Became, Hold, MessageDetail, MessageRow, RunOperation};
 use crate::ids::TenantRef;
 
 const ROUTE: &str = "/api/v1/messages";
@@ -82,6 +84,46 @@ Exactly this: a campaign that is held by itself stays so when its tenant is let 
         #[arg(long, value_name = "T")]
         tenant: Option<TenantRef>,
     },
+    /// Give a tenant's unsent messages back to legacy, which sends those of campaigns in our place
+    #[command(after_help = "Examples:
+  ficus message return acme --dry-run
+  ficus message return acme --reason 'INC-42'
+  ficus message return acme --reason 'INC-42' --no-wait
+
+Nothing of the tenant begins any more; what had begun ends here. What is unsent of each campaign becomes a campaign of legacy's own, which legacy's
+cron sends: each recipient gets it from one side. Messages of no campaign have no place in legacy: they stay held here. `ficus message release`
+gives the tenant to the engine again, and so does a flag that goes to modern. Exit code 5: not everything was legacy's in time; it goes on.")]
+    Return(ReturnArgs),
+    /// List tenants whose messages are legacy's again, or show one of them campaign by campaign
+    #[command(
+        after_help = "Examples:\n  ficus message returns\n  ficus message returns --tenant acme"
+    )]
+    Returns {
+        /// An id or a slug
+        #[arg(long, value_name = "T")]
+        tenant: Option<TenantRef>,
+    },
+    /// List campaigns' sends that are not over, newest first
+    #[command(after_help = "Examples:
+  ficus message runs --tenant acme
+  ficus message runs --all --limit 1000")]
+    Runs(RunsArgs),
+    /// Pause one send of a campaign: nothing more of it begins
+    #[command(after_help = "Examples:
+  ficus message pause 01931c5e-7a40-7000-8000-000000000001 --reason 'wrong picture'
+
+What had begun ends. No further recipients are read until it is resumed.")]
+    Pause(RunArgs),
+    /// Let a paused send of a campaign go on
+    #[command(after_help = "Examples:
+  ficus message resume 01931c5e-7a40-7000-8000-000000000001 --reason 'picture is mended'
+
+A campaign that is held by itself, `ficus message hold T --campaign C`, is let go of too.")]
+    Resume(RunArgs),
+    /// End one send of a campaign where it is: what nobody has begun is never sent, and its quota goes back
+    #[command(after_help = "Examples:
+  ficus message cancel 01931c5e-7a40-7000-8000-000000000001 --reason 'wrong list'")]
+    Cancel(RunArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -151,13 +193,13 @@ struct PageArgs {
 
 /// What a write of the engine takes: it has no revision, and no proxy follows it.
 #[derive(Debug, Args)]
-struct WhyArgs {
+pub struct WhyArgs {
     /// Why; it stands in the message's story
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = parse_reason)]
-    reason: Option<String>,
+    pub reason: Option<String>,
     /// Check everything, show what would become of it, change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -225,6 +267,12 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
                 .data(&page, |page| table::holds(client.output, &page.items))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Return(args) => message_return::run(client, args).await,
+        Command::Returns { tenant } => message_return::list(client, tenant).await,
+        Command::Runs(args) => message_run::list(client, args).await,
+        Command::Pause(args) => message_run::operate(client, args, RunOperation::Pause).await,
+        Command::Resume(args) => message_run::operate(client, args, RunOperation::Resume).await,
+        Command::Cancel(args) => message_run::operate(client, args, RunOperation::Cancel).await,
     }
 }
 

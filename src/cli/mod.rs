@@ -17,6 +17,8 @@ mod freeze;
 mod guard;
 mod issued;
 mod message;
+mod message_return;
+mod message_run;
 mod message_table;
 mod output;
 mod overrides;

@@ -9,7 +9,7 @@ use super::section::Section;
 use super::{address, value};
 use crate::engine::legacy::Statements;
 use crate::engine::worker::{OnUncertain, Settling};
-use crate::engine::{Config, Email};
+use crate::engine::{Config, Email, OnRollback};
 use crate::laravel::envelope::Cipher;
 
 const LEASE: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
@@ -52,6 +52,15 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         ],
     );
     let settle_after = section.duration("settle_after", SETTLE);
+    let capability = section.text("capability", value::name);
+    let on_rollback = section.word(
+        "on_rollback",
+        &[
+            ("drain", OnRollback::Drain),
+            ("hold", OnRollback::Hold),
+            ("return", OnRollback::Return),
+        ],
+    );
     let dkim = super::dkim::read(&mut section);
     section.finish();
     Some(Config {
@@ -73,6 +82,8 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         keep_days: i32::try_from(keep_days?).ok()?,
         statements: statements?,
         dkim: dkim?,
+        capability: capability?,
+        on_rollback: on_rollback?,
         settling: Settling {
             on_uncertain: on_uncertain?,
             after: settle_after?,

@@ -28,7 +28,9 @@ mod metrics;
 mod ofrep;
 mod openapi;
 mod overrides;
+mod returns;
 mod rollback;
+mod runs;
 mod status;
 mod tenants;
 mod tokens;
@@ -66,7 +68,9 @@ pub use freezes::{FreezeWritten, parse_span};
 pub use holds::{HoldWritten, ReleaseWritten};
 pub use local::{LocalStatus, local_router};
 pub use messages::{RetryWritten, SettleWritten};
+pub use returns::{ReturnDetail, ReturnWritten};
 pub use rollback::RollbackScope;
+pub use runs::RunWritten;
 pub use status::Overview;
 pub use waves::{PlanWritten, WaveWritten};
 pub use write::{MAX_PATIENCE, Written, parse_patience, parse_reason};
@@ -345,6 +349,33 @@ pub fn endpoints() -> Vec<Endpoint> {
             .says("Let go of what is held back")
             .takes::<holds::HoldBody>()
             .answers::<ReleaseWritten>(),
+        read("/api/v1/returns", get(returns::list))
+            .says("List tenants whose messages are legacy's again, and how far that has come")
+            .query::<returns::ListQuery>()
+            .answers::<Page<operations::Return>>(),
+        read("/api/v1/returns/{tenant}", get(returns::show))
+            .says("A tenant's return, campaign by campaign, and what stays here")
+            .answers::<ReturnDetail>(),
+        write(Method::POST, "/api/v1/returns", post(returns::give_back))
+            .says("Give a tenant's unsent campaign messages back to legacy, and hold the others")
+            .takes::<returns::ReturnBody>()
+            .answers::<ReturnWritten>(),
+        read("/api/v1/runs", get(runs::list))
+            .says("List campaigns' sends, newest first")
+            .query::<runs::ListQuery>()
+            .answers::<Page<operations::Run>>(),
+        write(Method::POST, "/api/v1/runs/{run}/pause", post(runs::pause))
+            .says("Pause a campaign's send: nothing more of it begins")
+            .takes::<runs::RunBody>()
+            .answers::<RunWritten>(),
+        write(Method::POST, "/api/v1/runs/{run}/resume", post(runs::resume))
+            .says("Let a campaign's send go on")
+            .takes::<runs::RunBody>()
+            .answers::<RunWritten>(),
+        write(Method::POST, "/api/v1/runs/{run}/cancel", post(runs::cancel))
+            .says("End a campaign's send where it is")
+            .takes::<runs::RunBody>()
+            .answers::<RunWritten>(),
         read("/api/v1/audit/head", get(audit::head))
             .says("The end of the audit's chain of hashes")
             .answers::<rollout::audit::Head>(),

@@ -68,6 +68,9 @@ pub struct Body {
     /// The server that it is to go through, in place of the tenant's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<NamedServer>,
+    /// Whom legacy knows the recipient of a campaign as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<i64>,
 }
 
 /// A server that came with a message: its password is as Laravel's `encrypt()` writes it.

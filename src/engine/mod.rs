@@ -90,6 +90,9 @@ pub struct Config {
     pub dkim: BTreeMap<String, mail::dkim::Source>,
     pub links: links::Config,
     pub settling: worker::Settling,
+    /// By whose flags tenants come and go.
+    pub capability: String,
+    pub on_rollback: OnRollback,
 }
 
 /// How e-mails leave.
@@ -97,6 +100,28 @@ pub struct Config {
 pub enum Email {
     Smtp,
     Sandbox,
+}
+
+/// What becomes of a tenant's unsent messages when the tenant goes back to legacy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRollback {
+    /// They are sent from here.
+    Drain,
+    /// They are held until somebody says what is to become of them.
+    Hold,
+    /// Those of campaigns are legacy's to send; the others are held.
+    Return,
+}
+
+impl OnRollback {
+    /// As the configuration and the database have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Hold => "hold",
+            Self::Return => "return",
+        }
+    }
 }
 
 /// What the routes stand on. Clones are the same.

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::alarm::Alarm;
-use super::campaign::Expander;
+use super::campaign::{Expander, Returner};
 use super::compose::Composer;
 use super::legacy::Legacy;
 use super::links::{LinkMaker, LinkStatements, Links};
@@ -105,6 +105,15 @@ pub fn start(
         engine,
     };
     tasks.spawn(teller.run(stop.clone()));
+    // Bounds: one statement at a time, a hundred tenants and lists a look; it ends at the stop, after the step.
+    let returner = Returner {
+        pool: ficus.clone(),
+        legacy: legacy.clone(),
+        engine,
+        capability: config.capability.clone(),
+        on_rollback: config.on_rollback,
+    };
+    tasks.spawn(returner.run(stop.clone()));
     if config.takes_quota {
         let check = QuotaCheck::new(
             ficus.clone(),

@@ -43,6 +43,7 @@ struct Event {
     id: Uuid,
     tenant_id: i64,
     state: String,
+    code: String,
     at: DateTime<Utc>,
     campaign_id: Option<i64>,
     recipient: String,
@@ -55,6 +56,8 @@ struct Told {
     queued: Vec<Queued>,
     sent: Vec<(MessageId, DateTime<Utc>)>,
     failed: Vec<(MessageId, DateTime<Utc>)>,
+    /// Given back: legacy sends in their place.
+    returned: Vec<(MessageId, DateTime<Utc>)>,
     /// Of no campaign: how many were sent and how many failed, by tenant.
     alone: BTreeMap<TenantId, (Vec<DateTime<Utc>>, u32)>,
     /// Of campaigns, by content: accepted, sent, failed.
@@ -111,7 +114,7 @@ impl Teller {
             .fetch_one(&self.pool)
             .await?;
         let events: Vec<Event> = sqlx::query_as(
-            "select xid, seq, id, tenant_id, state, at, campaign_id, recipient, content_id from ficus.read_events($1, $2, $3)",
+            "select xid, seq, id, tenant_id, state, code, at, campaign_id, recipient, content_id from ficus.read_events($1, $2, $3)",
         )
         .bind(READER)
         .bind(&horizon)
@@ -170,6 +173,9 @@ impl Teller {
         if !told.failed.is_empty() {
             self.legacy.failed(&told.failed).await?;
         }
+        if !told.returned.is_empty() {
+            self.legacy.returned(&told.returned).await?;
+        }
         Ok(())
     }
 
@@ -212,7 +218,8 @@ impl Teller {
     async fn finish(&self, horizon: &str) -> Result<(), sqlx::Error> {
         type Row = (Uuid, i64, i64, i32, i32, i32, DateTime<Utc>);
         let finished: Vec<Row> = sqlx::query_as(
-            "select id, tenant_id, campaign_id, sent, failed, skipped, finished_at from ficus.finish_runs($1)",
+            "select f.id, f.tenant_id, f.campaign_id, f.sent, f.failed - r.returned, f.skipped, f.finished_at
+             from ficus.finish_runs($1) as f join ficus.campaign_run as r on r.id = f.id",
         )
         .bind(horizon)
         .fetch_all(&self.pool)
@@ -269,6 +276,7 @@ fn sort(events: Vec<Event>, links: &HashMap<Uuid, String>) -> Told {
                 at: event.at,
             }),
             (1, Some(_)) => told.sent.push((id, event.at)),
+            (2, Some(_)) if event.code == "returned" => told.returned.push((id, event.at)),
             (2, Some(_)) => told.failed.push((id, event.at)),
             (1, None) => told.alone.entry(tenant).or_default().0.push(event.at),
             (2, None) => told.alone.entry(tenant).or_default().1 += 1,
@@ -286,6 +294,7 @@ mod tests {
     fn what_is_tried_again_is_not_told_and_every_end_is_told_once() {
         let content = Uuid::now_v7();
         let event = |state: &str, campaign_id| Event {
+            code: String::new(),
             xid: "1".to_owned(),
             seq: 1,
             id: Uuid::now_v7(),

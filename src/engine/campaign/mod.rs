@@ -3,9 +3,11 @@
 //! Its own folder, because a campaign is what legacy calls one: tables of its own, expanded in the background, and told of at its end.
 
 mod expand;
+mod handback;
 mod prepare;
 mod send;
 
 pub use expand::Expander;
+pub use handback::Returner;
 pub use prepare::{Content, Refused, find_campaign, make_letter};
 pub use send::{accept_campaign, refuse_head};

@@ -2,12 +2,14 @@
 //!
 //! Its own folder, because it goes when legacy's tables go; the rest of the engine knows of a tenant's campaign what stands here.
 
+mod handback;
 mod statements;
 
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
+pub use handback::{Place, Returned};
 pub use statements::Statements;
 
 use super::message::MessageId;

@@ -237,6 +237,8 @@ impl Untold {
         match self.state.as_str() {
             "waiting" | "sending" => "queued",
             "sent" => "sent",
+            // Legacy's cron takes it at its time.
+            "returned" => "pending",
             _ => "failed",
         }
     }

@@ -6,10 +6,12 @@ mod bed;
 mod breaker;
 mod campaigns;
 mod dkim;
+mod handback;
 mod kills;
 mod links;
 mod messages;
 mod quota_check;
+mod rollback;
 mod schedules;
 mod smtp;
 

@@ -2,6 +2,8 @@
 //!
 //! Its own file, because what operators see stands on the real tables; the races are in `queue/operations.rs`.
 
+mod returns;
+mod runs;
 mod writes;
 
 use axum::http::{Method, StatusCode};

@@ -89,6 +89,7 @@ pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMess
         variables: request.variables,
         letter: Some(letter),
         server: request.provider_config.map(server).transpose()?,
+        contact: None,
     };
     let body = serde_json::to_string(&body)
         .map_err(|_| Fault::new("shape", "the message cannot be written as JSON"))?;
