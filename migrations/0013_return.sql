@@ -84,7 +84,7 @@ alter table ficus.schedule add constraint schedule_state_known check (
     state in ('waiting', 'sending', 'sent', 'skipped', 'failed', 'returned'));
 alter table ficus.message_operation drop constraint message_operation_known;
 alter table ficus.message_operation add constraint message_operation_known check (
-    operation in ('retry', 'settle', 'hold', 'release', 'return', 'pause', 'resume', 'cancel'));
+    operation in ('retry', 'settle', 'hold', 'release', 'return', 'pause', 'resume', 'cancel', 'policy'));
 -- Of a campaign that is paused, resumed or cancelled.
 alter table ficus.message_operation add column run_id uuid;
 
@@ -503,6 +503,77 @@ end
 $$;
 comment on function ficus.operate_run is 'Pauses, resumes or cancels a campaign''s run.';
 
+-- Tenants for whom uncertain messages are settled otherwise than for everybody.
+create table ficus.settling_policy (
+    tenant_id bigint not null,
+    policy text not null,
+    since timestamptz not null default clock_timestamp(),
+    constraint settling_policy_pkey primary key (tenant_id),
+    constraint settling_policy_known check (policy in ('at_most_once', 'at_least_once'))
+);
+comment on table ficus.settling_policy is 'What becomes of a tenant''s uncertain messages, where it is not engine.on_uncertain.';
+
+-- Null: as everybody. False: it was so.
+create function ficus.set_settling_policy(tenant bigint, policy text, actor text, source text, reason text) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    stood text;
+begin
+    select s.policy into stood from ficus.settling_policy as s where s.tenant_id = tenant for update;
+    if stood is not distinct from set_settling_policy.policy then
+        return false;
+    end if;
+    if set_settling_policy.policy is null then
+        delete from ficus.settling_policy as s where s.tenant_id = tenant;
+    else
+        insert into ficus.settling_policy (tenant_id, policy) values (tenant, set_settling_policy.policy)
+        on conflict on constraint settling_policy_pkey do update set policy = excluded.policy, since = clock_timestamp();
+    end if;
+    insert into ficus.message_operation (operation, tenant_id, before, after, actor, source, reason)
+    values ('policy', tenant, coalesce(stood, 'default'), coalesce(set_settling_policy.policy, 'default'), set_settling_policy.actor,
+        set_settling_policy.source, set_settling_policy.reason);
+    return true;
+end
+$$;
+comment on function ficus.set_settling_policy is 'How a tenant''s uncertain messages are settled.';
+
+-- As in 0010, each tenant by its own policy, and by `policy` who has none.
+create or replace function ficus.settle_uncertain(policy text, older_than interval, most integer) returns integer
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+    set jit = off set plan_cache_mode = force_custom_plan
+as $$
+declare
+    old record;
+    settled integer := 0;
+begin
+    if policy is null or policy not in ('at_most_once', 'at_least_once') then
+        raise exception 'a policy is at_most_once or at_least_once, not %', policy using errcode = 'invalid_parameter_value';
+    end if;
+    for old in
+        select e.id, e.number, e.tenant_id, coalesce(p.policy, settle_uncertain.policy) as own from ficus.attempt_end as e
+        left join ficus.settling_policy as p on p.tenant_id = e.tenant_id
+        where e.state = 'uncertain' and e.at < clock_timestamp() - older_than order by e.at limit most
+    loop
+        update ficus.attempt_end as e set state = case old.own when 'at_most_once' then 'unknown' else 'deferred' end
+        where e.id = old.id and e.number = old.number and e.state = 'uncertain';
+        -- Somebody was faster.
+        continue when not found;
+        if old.own = 'at_least_once' then
+            insert into ficus.later (shard, due_at, tenant_id, id, attempts, reason)
+            values (old.tenant_id % 64, clock_timestamp(), old.tenant_id, old.id, 0, 'settled')
+            on conflict on constraint later_pkey do nothing;
+        else
+            insert into ficus.event (id, number, tenant_id, state, code) values (old.id, old.number, old.tenant_id, 'unknown', 'settled');
+        end if;
+        insert into ficus.message_operation (operation, tenant_id, message_id, number, before, after, actor, source, reason)
+        values ('settle', old.tenant_id, old.id, old.number, 'uncertain', case old.own when 'at_most_once' then 'unknown' else 'resend' end,
+            'engine', 'policy', old.own || ': uncertain for longer than ' || older_than);
+        settled := settled + 1;
+    end loop;
+    return settled;
+end
+$$;
 -- The control state's part. It goes when the migration is over, with the tables on which these triggers stand.
 
 create function ficus.move_tenants(gone bigint[], come bigint[]) returns void
@@ -603,17 +674,17 @@ do $$
 declare
     thing text;
 begin
-    foreach thing in array array['owner', 'rollback_rule', 'handback', 'handback_recipient'] loop
+    foreach thing in array array['owner', 'rollback_rule', 'handback', 'handback_recipient', 'settling_policy'] loop
         execute format('alter table ficus.%I owner to ficus_owner', thing);
         execute format('grant select on ficus.%I to ficus_app', thing);
     end loop;
     -- Not the recipients, which are people.
-    grant select on ficus.owner, ficus.rollback_rule, ficus.handback to ficus_read;
+    grant select on ficus.owner, ficus.rollback_rule, ficus.handback, ficus.settling_policy to ficus_read;
     for thing in
         select p.oid::regprocedure::text from pg_proc as p where p.pronamespace = 'ficus'::regnamespace and p.proname in (
             'set_rollback_rule', 'leave_engine', 'regain_tenants', 'enter_engine', 'follow_release', 'return_tenant', 'due_returns', 'is_returned',
             'begin_return', 'open_handbacks', 'return_messages', 'return_rest', 'close_returns', 'ready_handbacks', 'place_handback', 'note_placed',
-            'note_handed_back', 'unsent', 'operate_run', 'move_tenants', 'follow_flags', 'follow_overrides')
+            'note_handed_back', 'unsent', 'operate_run', 'set_settling_policy', 'move_tenants', 'follow_flags', 'follow_overrides')
     loop
         execute format('alter function %s owner to ficus_owner', thing);
         execute format('revoke execute on function %s from public', thing);
@@ -621,7 +692,7 @@ begin
     for thing in
         select p.oid::regprocedure::text from pg_proc as p where p.pronamespace = 'ficus'::regnamespace and p.proname in (
             'set_rollback_rule', 'return_tenant', 'due_returns', 'begin_return', 'return_messages', 'return_rest', 'close_returns',
-            'ready_handbacks', 'place_handback', 'note_placed', 'note_handed_back', 'unsent', 'operate_run')
+            'ready_handbacks', 'place_handback', 'note_placed', 'note_handed_back', 'unsent', 'operate_run', 'set_settling_policy')
     loop
         execute format('grant execute on function %s to ficus_app', thing);
     end loop;

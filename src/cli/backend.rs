@@ -152,7 +152,7 @@ impl Socket {
     }
 }
 
-fn client() -> reqwest::ClientBuilder {
+pub(super) fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("ficus-cli/", env!("CARGO_PKG_VERSION")))
         // A token follows nobody to another place.
@@ -160,12 +160,12 @@ fn client() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
 }
 
-enum Fault {
+pub(super) enum Fault {
     Refused(Problem),
     Http(reqwest::Error),
 }
 
-async fn send<T: DeserializeOwned>(
+pub(super) async fn send<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
     body: Option<&Value>,
 ) -> Result<T, Fault> {
@@ -271,7 +271,7 @@ fn no_answer(fault: Fault, url: &str) -> Failure {
 }
 
 /// The innermost cause: "connection refused", not "error sending request".
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -1,6 +1,7 @@
-//! `ficus message`: show, list, dead-letters, retry, settle, hold, release, holds; and the tree of the noun's other commands.
+//! `ficus message`: show, list, dead-letters, retry, settle; and the tree of the noun's other commands.
 //!
-//! Its own file: one a noun. How its answers look stands in [`super::message_table`]; returns and runs have files of their own.
+//! Its own file: one a noun. How its answers look stands in [`super::message_table`]; what concerns tenants and campaigns has
+//! files of its own.
 
 use std::process::ExitCode;
 
@@ -12,17 +13,17 @@ use uuid::Uuid;
 use super::Client;
 use super::backend::with_query;
 use super::exit::{FAILED, Failure};
+use super::message_hold::{self, HoldArgs};
+use super::message_policy::{self, PolicyArgs};
 use super::message_return::{self, ReturnArgs};
 use super::message_run::{self, RunArgs, RunsArgs};
+use super::message_send::{self, SendArgs};
 use super::message_table as table;
-use crate::control::{
-    HoldWritten, Page, ReleaseWritten, RetryWritten, SettleWritten, parse_reason,
-};
-use crate::engine::operations::{Became, Hold, MessageDetail, MessageRow, RunOperation};
+use crate::control::{Page, RetryWritten, SettleWritten, parse_reason};
+use crate::engine::operations::{Became, MessageDetail, MessageRow, RunOperation};
 use crate::ids::TenantRef;
 
 const ROUTE: &str = "/api/v1/messages";
-const HOLDS: &str = "/api/v1/holds";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -84,6 +85,23 @@ Exactly this: a campaign that is held by itself stays so when its tenant is let 
         #[arg(long, value_name = "T")]
         tenant: Option<TenantRef>,
     },
+    /// Hand messages of a file in at the engine
+    #[command(after_help = "Examples:
+  ficus message send messages.json --tenant acme
+  ficus message send mails.jsonl
+  make-mails | ficus message send - --tenant 2 --output json
+
+The file has what `POST /api/v1/messages` takes: one message, a list, or one a line. Each that is told as accepted is on the disk. With exit code 1 some were
+rejected, each with its reason, or the engine did not answer: the same file again hands in what is missing, where each message has an idempotency_key.")]
+    Send(SendArgs),
+    /// Set, or list, what becomes of a tenant's uncertain messages when nobody settles them
+    #[command(after_help = "Examples:
+  ficus message policy
+  ficus message policy acme at-least-once --reason 'their mails are idempotent'
+  ficus message policy acme default --reason 'as everybody'
+
+at-most-once: unknown for ever; at-least-once: sent again, and it may arrive twice; default: as engine.on_uncertain says.")]
+    Policy(PolicyArgs),
     /// Give a tenant's unsent messages back to legacy, which sends those of campaigns in our place
     #[command(after_help = "Examples:
   ficus message return acme --dry-run
@@ -220,18 +238,6 @@ pub struct SettleArgs {
     why: WhyArgs,
 }
 
-#[derive(Debug, Args)]
-pub struct HoldArgs {
-    /// An id or a slug
-    #[arg(value_name = "T")]
-    tenant: TenantRef,
-    /// This campaign alone
-    #[arg(long, value_name = "C", value_parser = clap::value_parser!(i64).range(1..))]
-    campaign: Option<i64>,
-    #[command(flatten)]
-    why: WhyArgs,
-}
-
 pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Show { message } => {
@@ -257,16 +263,11 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
         }
         Command::Retry(args) => retry(client, args).await,
         Command::Settle(args) => settle(client, args).await,
-        Command::Hold(args) => hold(client, args).await,
-        Command::Release(args) => release(client, args).await,
-        Command::Holds { tenant } => {
-            let parameters = [("tenant", tenant.map(|it| it.to_string()))];
-            let page: Page<Hold> = client.backend.get(&with_query(HOLDS, &parameters)).await?;
-            client
-                .output
-                .data(&page, |page| table::holds(client.output, &page.items))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Hold(args) => message_hold::hold(client, args).await,
+        Command::Release(args) => message_hold::release(client, args).await,
+        Command::Holds { tenant } => message_hold::list(client, tenant).await,
+        Command::Send(args) => message_send::run(client, args).await,
+        Command::Policy(args) => message_policy::run(client, args).await,
         Command::Return(args) => message_return::run(client, args).await,
         Command::Returns { tenant } => message_return::list(client, tenant).await,
         Command::Runs(args) => message_run::list(client, args).await,
@@ -342,35 +343,4 @@ async fn settle(client: &Client<'_>, args: SettleArgs) -> Result<ExitCode, Failu
         .await?;
     client.output.data(&done, table::settled)?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn hold(client: &Client<'_>, args: HoldArgs) -> Result<ExitCode, Failure> {
-    let done: HoldWritten = client
-        .backend
-        .call(Method::POST, HOLDS, Some(&args.body()))
-        .await?;
-    client.output.data(&done, table::held)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn release(client: &Client<'_>, args: HoldArgs) -> Result<ExitCode, Failure> {
-    let done: ReleaseWritten = client
-        .backend
-        .call(Method::DELETE, HOLDS, Some(&args.body()))
-        .await?;
-    client
-        .output
-        .data(&done, |done| table::released(client.output, done))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-impl HoldArgs {
-    fn body(&self) -> serde_json::Value {
-        json!({
-            "tenant": self.tenant,
-            "campaign": self.campaign,
-            "reason": self.why.reason,
-            "dry_run": self.why.dry_run,
-        })
-    }
 }

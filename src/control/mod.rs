@@ -28,6 +28,7 @@ mod metrics;
 mod ofrep;
 mod openapi;
 mod overrides;
+mod policies;
 mod returns;
 mod rollback;
 mod runs;
@@ -68,6 +69,7 @@ pub use freezes::{FreezeWritten, parse_span};
 pub use holds::{HoldWritten, ReleaseWritten};
 pub use local::{LocalStatus, local_router};
 pub use messages::{RetryWritten, SettleWritten};
+pub use policies::PolicyWritten;
 pub use returns::{ReturnDetail, ReturnWritten};
 pub use rollback::RollbackScope;
 pub use runs::RunWritten;
@@ -360,6 +362,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             .says("Give a tenant's unsent campaign messages back to legacy, and hold the others")
             .takes::<returns::ReturnBody>()
             .answers::<ReturnWritten>(),
+        read("/api/v1/settling", get(policies::list))
+            .says("List tenants whose uncertain messages are settled by a policy of their own")
+            .answers::<Page<operations::Policy>>(),
+        write(Method::PUT, "/api/v1/settling", put(policies::set))
+            .says("Say what becomes of a tenant's uncertain messages when nobody settles them")
+            .takes::<policies::PolicyBody>()
+            .answers::<PolicyWritten>(),
         read("/api/v1/runs", get(runs::list))
             .says("List campaigns' sends, newest first")
             .query::<runs::ListQuery>()

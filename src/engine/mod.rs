@@ -62,7 +62,10 @@ use crate::laravel::envelope::Cipher;
 use crate::modern::complete;
 use crate::secret::Secret;
 
+pub use api::MOST_MESSAGES;
 pub use running::start;
+
+pub use crate::modern::tenant::HEADER as TENANT_HEADER;
 
 /// What `[engine]` says.
 #[derive(Clone, Debug, PartialEq)]

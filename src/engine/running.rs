@@ -18,7 +18,7 @@ use super::legacy::Legacy;
 use super::links::{LinkMaker, LinkStatements, Links};
 use super::mail::dkim::Signers;
 use super::provider::Provider;
-use super::provider::email::{self, Servers, Settings};
+use super::provider::email::{self, Servers, Settings, Suppressor};
 use super::provider::sandbox::Sandbox;
 use super::queue::PostgresQueue;
 use super::quota::Quota;
@@ -76,7 +76,11 @@ pub fn start(
                 Signers::new(&config.dkim)?,
             );
             let servers = Servers::new(legacy.clone(), settings(config)?);
-            let provider = email::Email::new(composer, servers);
+            let suppressor = Suppressor {
+                pool: ficus.clone(),
+                links: links.clone(),
+            };
+            let provider = email::Email::new(composer, servers, suppressor);
             work(config, &ficus, name, provider, metrics, (tasks, stop))
         }
     };

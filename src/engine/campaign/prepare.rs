@@ -109,6 +109,8 @@ fn letter(run: Uuid, found: Template, sender: Sender) -> Letter {
         is_template: true,
         link: found.link,
         run: Some(run),
+        // Legacy counts by the two placeholders, and where a template has none, it counts nothing.
+        tracked: None,
     }
 }
 

@@ -6,6 +6,7 @@
 mod act;
 mod list;
 mod mask;
+mod policies;
 mod returns;
 mod runs;
 mod show;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 pub use act::{MAX_RETRIED, hold, holds, release, retry, settle, under_way};
 pub use list::{Filter, Listed, list};
+pub use policies::{Policy, SettlingPolicy, policies, set_policy};
 pub use returns::{Handback, Return, Unsent, handbacks, return_tenant, returns, unsent};
 pub use runs::{Run, RunOperation, operate, runs};
 pub use show::show;

@@ -213,6 +213,7 @@ pub const FENCES: [Fence; 8] = [
                 "src/cli/backend.rs",
                 "the client of the admin API and of the sockets",
             ),
+            ("src/cli/engine_client.rs", "the client of the engine"),
             (
                 "src/engine/attachment/",
                 "the files that a message names by URL",

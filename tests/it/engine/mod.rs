@@ -13,7 +13,9 @@ mod messages;
 mod quota_check;
 mod rollback;
 mod schedules;
+mod sending;
 mod smtp;
+mod tracking;
 
 use reqwest::Method;
 use sqlx::types::Uuid;

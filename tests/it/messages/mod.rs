@@ -2,6 +2,7 @@
 //!
 //! Its own file, because what operators see stands on the real tables; the races are in `queue/operations.rs`.
 
+mod policies;
 mod returns;
 mod runs;
 mod writes;

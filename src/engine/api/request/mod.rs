@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use crate::engine::address::{Address, Mailbox};
 use crate::engine::idempotency::{Fingerprint, Key, Purpose};
-use crate::engine::letter::{Body, Letter, NamedServer, Party, StoredFile};
+use crate::engine::letter::{Body, Letter, NamedServer, Party, StoredFile, Tracked};
 use crate::engine::mail::header::Subject;
 use crate::engine::message::{Channel, MessageId, NewMessage};
 use crate::engine::template::BODY_LIMIT;
 use crate::ids::TenantId;
-use shape::{Attachment, Content, Kind, ProviderConfig, Request};
+use shape::{Attachment, Content, Kind, ProviderConfig, Request, Tracking};
 
 /// Nothing is accepted that is due later.
 const MOST_AHEAD: TimeDelta = TimeDelta::days(366);
@@ -64,7 +64,8 @@ pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMess
         request.recipient.name.as_deref(),
     )?;
     let due_at = due_at(request.send_at, now)?;
-    let letter = letter(request.content, !request.variables.is_empty())?;
+    let mut letter = letter(request.content, !request.variables.is_empty())?;
+    letter.tracked = request.tracking.and_then(tracked);
     check_variables(&letter, &request.variables)?;
     let id = MessageId::new();
     let key = match (
@@ -114,6 +115,16 @@ pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMess
         content: None,
         due_at,
     })
+}
+
+/// `None`: nothing is asked for.
+fn tracked(asked: Tracking) -> Option<Tracked> {
+    let (opens, clicks) = (asked.open_tracking, asked.click_tracking);
+    let tracked = Tracked {
+        opens: opens.unwrap_or_default(),
+        clicks: clicks.unwrap_or_default(),
+    };
+    (tracked != Tracked::default()).then_some(tracked)
 }
 
 /// Of what the message says: its ids and times may differ when the same one is handed in again.
@@ -197,6 +208,7 @@ fn letter(content: Content, is_template: bool) -> Result<Letter, Fault> {
         is_template,
         link: None,
         run: None,
+        tracked: None,
     })
 }
 
