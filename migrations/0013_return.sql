@@ -84,7 +84,7 @@ alter table ficus.schedule add constraint schedule_state_known check (
     state in ('waiting', 'sending', 'sent', 'skipped', 'failed', 'returned'));
 alter table ficus.message_operation drop constraint message_operation_known;
 alter table ficus.message_operation add constraint message_operation_known check (
-    operation in ('retry', 'settle', 'hold', 'release', 'return', 'pause', 'resume', 'cancel', 'policy'));
+    operation in ('retry', 'settle', 'hold', 'release', 'return', 'pause', 'resume', 'cancel', 'policy', 'server'));
 -- Of a campaign that is paused, resumed or cancelled.
 alter table ficus.message_operation add column run_id uuid;
 
@@ -574,6 +574,61 @@ begin
     return settled;
 end
 $$;
+-- Servers that tenants have with us, in place of legacy's rows.
+create table ficus.mail_server (
+    tenant_id bigint not null,
+    host text not null,
+    port integer not null,
+    username text,
+    -- Sealed, ficus1.KEY.…: the key is not in the database. It opens for this tenant alone.
+    password text,
+    encryption text,
+    changed_at timestamptz not null default clock_timestamp(),
+    constraint mail_server_pkey primary key (tenant_id),
+    constraint mail_server_port_known check (port between 1 and 65535),
+    constraint mail_server_encryption_known check (encryption in ('tls', 'ssl')),
+    constraint mail_server_password_sealed check (password ~ '^ficus1\.[a-z0-9_-]+\.'),
+    constraint mail_server_login_whole check (password is null or username is not null)
+);
+comment on table ficus.mail_server is 'Tenants'' mail servers, with sealed passwords.';
+
+create function ficus.set_mail_server(
+    tenant bigint, host text, port integer, username text, password text, encryption text, actor text, source text, reason text
+) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    stood text := (select s.host || ':' || s.port from ficus.mail_server as s where s.tenant_id = tenant);
+begin
+    insert into ficus.mail_server as s (tenant_id, host, port, username, password, encryption)
+    values (tenant, set_mail_server.host, set_mail_server.port, set_mail_server.username, set_mail_server.password, set_mail_server.encryption)
+    on conflict on constraint mail_server_pkey do update set
+        host = excluded.host, port = excluded.port, username = excluded.username, password = excluded.password,
+        encryption = excluded.encryption, changed_at = clock_timestamp();
+    insert into ficus.message_operation (operation, tenant_id, before, after, actor, source, reason)
+    values ('server', tenant, stood, set_mail_server.host || ':' || set_mail_server.port, set_mail_server.actor, set_mail_server.source,
+        set_mail_server.reason);
+end
+$$;
+comment on function ficus.set_mail_server is 'A tenant has a mail server with us.';
+
+create function ficus.unset_mail_server(tenant bigint, actor text, source text, reason text) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    stood text;
+begin
+    delete from ficus.mail_server as s where s.tenant_id = tenant returning s.host || ':' || s.port into stood;
+    if stood is null then
+        return false;
+    end if;
+    insert into ficus.message_operation (operation, tenant_id, before, actor, source, reason)
+    values ('server', tenant, stood, unset_mail_server.actor, unset_mail_server.source, unset_mail_server.reason);
+    return true;
+end
+$$;
+comment on function ficus.unset_mail_server is 'Legacy''s row counts again.';
+
 -- The control state's part. It goes when the migration is over, with the tables on which these triggers stand.
 
 create function ficus.move_tenants(gone bigint[], come bigint[]) returns void
@@ -674,7 +729,7 @@ do $$
 declare
     thing text;
 begin
-    foreach thing in array array['owner', 'rollback_rule', 'handback', 'handback_recipient', 'settling_policy'] loop
+    foreach thing in array array['owner', 'rollback_rule', 'handback', 'handback_recipient', 'settling_policy', 'mail_server'] loop
         execute format('alter table ficus.%I owner to ficus_owner', thing);
         execute format('grant select on ficus.%I to ficus_app', thing);
     end loop;
@@ -684,7 +739,7 @@ begin
         select p.oid::regprocedure::text from pg_proc as p where p.pronamespace = 'ficus'::regnamespace and p.proname in (
             'set_rollback_rule', 'leave_engine', 'regain_tenants', 'enter_engine', 'follow_release', 'return_tenant', 'due_returns', 'is_returned',
             'begin_return', 'open_handbacks', 'return_messages', 'return_rest', 'close_returns', 'ready_handbacks', 'place_handback', 'note_placed',
-            'note_handed_back', 'unsent', 'operate_run', 'set_settling_policy', 'move_tenants', 'follow_flags', 'follow_overrides')
+            'note_handed_back', 'unsent', 'operate_run', 'set_settling_policy', 'set_mail_server', 'unset_mail_server', 'move_tenants', 'follow_flags', 'follow_overrides')
     loop
         execute format('alter function %s owner to ficus_owner', thing);
         execute format('revoke execute on function %s from public', thing);
@@ -692,7 +747,7 @@ begin
     for thing in
         select p.oid::regprocedure::text from pg_proc as p where p.pronamespace = 'ficus'::regnamespace and p.proname in (
             'set_rollback_rule', 'return_tenant', 'due_returns', 'begin_return', 'return_messages', 'return_rest', 'close_returns',
-            'ready_handbacks', 'place_handback', 'note_placed', 'note_handed_back', 'unsent', 'operate_run', 'set_settling_policy')
+            'ready_handbacks', 'place_handback', 'note_placed', 'note_handed_back', 'unsent', 'operate_run', 'set_settling_policy', 'set_mail_server', 'unset_mail_server')
     loop
         execute format('grant execute on function %s to ficus_app', thing);
     end loop;

@@ -216,6 +216,7 @@ impl Process {
             Arc::clone(&metrics),
         )
         .asking(Arc::clone(&queries))
+        .sealing(config.engine.keyring()?.map(Arc::new))
         .until(stop.clone());
         let admin = if roles.contains(&Role::Control) {
             control::router(admin)

@@ -5,6 +5,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +20,9 @@ use tower::ServiceExt;
 use super::Globals;
 use super::exit::Failure;
 use crate::control::{Caller, Problem, direct_router, parse_patience};
+use crate::engine::sealed::Keyring;
 use crate::rollout::Source;
+use crate::secret::Secret;
 
 /// For the connection to the API or to the socket.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -29,6 +32,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(40);
 /// Below the API's patience with a database, so that `--direct` says no as fast.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
+/// As the configuration's own key for it is overlaid.
+const SEALING_KEYS: &str = "FICUS__ENGINE__SEALING_KEYS";
 /// Bytes of an answer that is read.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// What a proxy's socket answers.
@@ -250,7 +255,18 @@ fn direct(global: &Globals) -> Result<Backend, Failure> {
     Ok(Backend::Direct(direct_router(
         pool,
         Caller::new(login(), Source::Direct),
+        keyring()?,
     )))
+}
+
+/// With `--direct` there is no configuration: the key comes as the environment overlays it.
+fn keyring() -> Result<Option<Arc<Keyring>>, Failure> {
+    let Ok(text) = std::env::var(SEALING_KEYS) else {
+        return Ok(None);
+    };
+    let keyring = Keyring::parse(&Secret::new(text));
+    let keyring = keyring.map_err(|fault| Failure::Usage(format!("{SEALING_KEYS}: {fault}")))?;
+    Ok(Some(Arc::new(keyring)))
 }
 
 pub fn database_url(global: &Globals) -> Result<&str, Failure> {

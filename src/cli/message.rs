@@ -18,6 +18,7 @@ use super::message_policy::{self, PolicyArgs};
 use super::message_return::{self, ReturnArgs};
 use super::message_run::{self, RunArgs, RunsArgs};
 use super::message_send::{self, SendArgs};
+use super::message_server;
 use super::message_table as table;
 use crate::control::{Page, RetryWritten, SettleWritten, parse_reason};
 use crate::engine::operations::{Became, MessageDetail, MessageRow, RunOperation};
@@ -102,6 +103,9 @@ rejected, each with its reason, or the engine did not answer: the same file agai
 
 at-most-once: unknown for ever; at-least-once: sent again, and it may arrive twice; default: as engine.on_uncertain says.")]
     Policy(PolicyArgs),
+    /// A tenant's own mail server, stored here in place of legacy's row
+    #[command(subcommand)]
+    Server(message_server::Command),
     /// Give a tenant's unsent messages back to legacy, which sends those of campaigns in our place
     #[command(after_help = "Examples:
   ficus message return acme --dry-run
@@ -268,6 +272,7 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
         Command::Holds { tenant } => message_hold::list(client, tenant).await,
         Command::Send(args) => message_send::run(client, args).await,
         Command::Policy(args) => message_policy::run(client, args).await,
+        Command::Server(command) => message_server::run(client, command).await,
         Command::Return(args) => message_return::run(client, args).await,
         Command::Returns { tenant } => message_return::list(client, tenant).await,
         Command::Runs(args) => message_run::list(client, args).await,

@@ -23,6 +23,7 @@ mod message_policy;
 mod message_return;
 mod message_run;
 mod message_send;
+mod message_server;
 mod message_table;
 mod output;
 mod overrides;

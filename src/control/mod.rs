@@ -23,6 +23,7 @@ mod health;
 mod holds;
 mod idempotency;
 mod local;
+mod mail_servers;
 mod messages;
 mod metrics;
 mod ofrep;
@@ -56,6 +57,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::operations;
+use crate::engine::sealed::Keyring;
 use crate::flags::Flags;
 use crate::proxy::explain::{ExplainRequest, Explainer, Explanation};
 use crate::rollout::queries::Queries;
@@ -68,6 +70,7 @@ pub use error::{Document, Problem};
 pub use freezes::{FreezeWritten, parse_span};
 pub use holds::{HoldWritten, ReleaseWritten};
 pub use local::{LocalStatus, local_router};
+pub use mail_servers::MailServerWritten;
 pub use messages::{RetryWritten, SettleWritten};
 pub use policies::PolicyWritten;
 pub use returns::{ReturnDetail, ReturnWritten};
@@ -105,6 +108,8 @@ pub struct State {
     tokens: auth::Tokens,
     /// The configuration's queries of legacy's database; `None` where there is no configuration.
     queries: Option<Arc<Queries>>,
+    /// Seals tenants' credentials; `None` where there is no key.
+    keyring: Option<Arc<Keyring>>,
     rates: ofrep::Rates,
     streams: events::Streams,
     /// Cancelled when the process stops: a stream that waits for changes would hold it up.
@@ -137,6 +142,7 @@ impl State {
             }),
             tokens,
             queries: None,
+            keyring: None,
             rates: ofrep::Rates::default(),
             streams: events::Streams::default(),
             stop: CancellationToken::new(),
@@ -149,6 +155,11 @@ impl State {
             queries: Some(queries),
             ..self
         }
+    }
+
+    /// With the key for tenants' credentials.
+    pub fn sealing(self, keyring: Option<Arc<Keyring>>) -> Self {
+        Self { keyring, ..self }
     }
 
     /// Ends the streams of events when `stop` is cancelled.
@@ -362,6 +373,18 @@ pub fn endpoints() -> Vec<Endpoint> {
             .says("Give a tenant's unsent campaign messages back to legacy, and hold the others")
             .takes::<returns::ReturnBody>()
             .answers::<ReturnWritten>(),
+        admin(Method::GET, "/api/v1/mail-servers", get(mail_servers::list))
+            .says("List mail servers that tenants have here, without their passwords")
+            .query::<mail_servers::ListQuery>()
+            .answers::<Page<operations::MailServer>>(),
+        admin(Method::PUT, "/api/v1/mail-servers", put(mail_servers::set))
+            .says("Store a tenant's mail server, its password sealed")
+            .takes::<mail_servers::SetBody>()
+            .answers::<MailServerWritten>(),
+        admin(Method::DELETE, "/api/v1/mail-servers", delete(mail_servers::unset))
+            .says("Take a tenant's mail server away: legacy's row counts again")
+            .takes::<mail_servers::UnsetBody>()
+            .answers::<MailServerWritten>(),
         read("/api/v1/settling", get(policies::list))
             .says("List tenants whose uncertain messages are settled by a policy of their own")
             .answers::<Page<operations::Policy>>(),
@@ -471,12 +494,13 @@ pub fn probe_router(state: State) -> Router {
 }
 
 /// The same API in this process, for someone who has the database's own credentials: PostgreSQL is the guard.
-pub fn direct_router(db: PgPool, caller: Caller) -> Router {
+pub fn direct_router(db: PgPool, caller: Caller, keyring: Option<Arc<Keyring>>) -> Router {
     let state = State {
         tokens: auth::Tokens::new(db.clone()),
         db,
         process: None,
         queries: None,
+        keyring,
         rates: ofrep::Rates::default(),
         streams: events::Streams::default(),
         stop: CancellationToken::new(),

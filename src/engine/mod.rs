@@ -56,6 +56,7 @@ use tokio::sync::Notify;
 use self::legacy::{Legacy, Statements};
 use self::links::Links;
 use self::quota::Quota;
+use self::sealed::{BadKeyring, Keyring};
 use self::submit::Submitter;
 use self::worker::Hints;
 use crate::laravel::envelope::Cipher;
@@ -76,6 +77,8 @@ pub struct Config {
     pub relay: Option<(String, u16)>,
     pub local_name: String,
     pub app_key: Secret,
+    /// What our own credentials of tenants are sealed with. Empty: there are none.
+    pub sealing_keys: Secret,
     pub cipher: Cipher,
     pub takes_quota: bool,
     /// E-mails by which a tenant's quota may differ from legacy's before people are told.
@@ -96,6 +99,20 @@ pub struct Config {
     /// By whose flags tenants come and go.
     pub capability: String,
     pub on_rollback: OnRollback,
+}
+
+impl Config {
+    /// `None`: no credential is sealed or opened.
+    ///
+    /// # Errors
+    ///
+    /// If the keys are none.
+    pub fn keyring(&self) -> Result<Option<Keyring>, BadKeyring> {
+        match self.sealing_keys.is_empty() {
+            true => Ok(None),
+            false => Keyring::parse(&self.sealing_keys).map(Some),
+        }
+    }
 }
 
 /// How e-mails leave.

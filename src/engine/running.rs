@@ -18,7 +18,7 @@ use super::legacy::Legacy;
 use super::links::{LinkMaker, LinkStatements, Links};
 use super::mail::dkim::Signers;
 use super::provider::Provider;
-use super::provider::email::{self, Servers, Settings, Suppressor};
+use super::provider::email::{self, OwnServers, Servers, Settings, Suppressor};
 use super::provider::sandbox::Sandbox;
 use super::queue::PostgresQueue;
 use super::quota::Quota;
@@ -75,7 +75,11 @@ pub fn start(
                 LinkMaker::new(&config.links)?,
                 Signers::new(&config.dkim)?,
             );
-            let servers = Servers::new(legacy.clone(), settings(config)?);
+            let own = OwnServers {
+                pool: ficus.clone(),
+                keyring: config.keyring()?,
+            };
+            let servers = Servers::new(legacy.clone(), own, settings(config)?);
             let suppressor = Suppressor {
                 pool: ficus.clone(),
                 links: links.clone(),

@@ -45,9 +45,19 @@ pub struct StoredServer {
     pub host: Option<String>,
     pub port: Option<i32>,
     pub username: Option<String>,
-    /// As Laravel's `encrypt()` writes it.
     pub password: Option<String>,
     pub encryption: Option<String>,
+    /// By whom the password is.
+    pub sealed: Sealed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sealed {
+    /// As its `encrypt()` writes it.
+    #[default]
+    ByLaravel,
+    /// As [`crate::engine::sealed`] does.
+    ByUs,
 }
 
 /// One recipient of a campaign.
@@ -155,6 +165,7 @@ impl Legacy {
                 username,
                 password,
                 encryption,
+                sealed: Sealed::ByLaravel,
             },
         ))
     }

@@ -9,6 +9,7 @@ mod mask;
 mod policies;
 mod returns;
 mod runs;
+mod servers;
 mod show;
 
 use chrono::{DateTime, Utc};
@@ -21,6 +22,7 @@ pub use list::{Filter, Listed, list};
 pub use policies::{Policy, SettlingPolicy, policies, set_policy};
 pub use returns::{Handback, Return, Unsent, handbacks, return_tenant, returns, unsent};
 pub use runs::{Run, RunOperation, operate, runs};
+pub use servers::{MailServer, NewMailServer, mail_servers, set_mail_server, unset_mail_server};
 pub use show::show;
 
 /// Who does it, by which way, and why. It stands in `ficus.message_operation`.

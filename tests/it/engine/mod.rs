@@ -10,6 +10,7 @@ mod handback;
 mod kills;
 mod links;
 mod messages;
+mod own_server;
 mod quota_check;
 mod rollback;
 mod schedules;

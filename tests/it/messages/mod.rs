@@ -5,6 +5,7 @@
 mod policies;
 mod returns;
 mod runs;
+mod servers;
 mod writes;
 
 use axum::http::{Method, StatusCode};

@@ -3,6 +3,7 @@
 //! Its own folder, because here the parts meet that know nothing of each other: letters, legacy's settings and SMTP.
 
 mod outcome;
+mod own;
 mod servers;
 mod suppress;
 
@@ -11,6 +12,7 @@ use crate::engine::compose::Composer;
 use crate::engine::queue::Due;
 use crate::engine::retry::Class;
 
+pub use own::OwnServers;
 pub use servers::{Servers, Settings};
 pub use suppress::Suppressor;
 
