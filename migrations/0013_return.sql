@@ -206,10 +206,15 @@ as $$
     where o.side = 'legacy' and o.wish = 'return' and (
         o.tenant_id in (
             select r.tenant_id from ficus.campaign_run as r
-            where r.state <> 'done' and (r.state in ('expanding', 'sending', 'returning') or whole and r.state = 'cancelled')
-        ) or o.tenant_id in (select s.tenant_id from ficus.schedule as s where s.state = 'waiting')
+            where r.state <> 'done' and (r.state in ('expanding', 'sending') and not r.is_paused or r.state = 'returning' or whole and r.state = 'cancelled')
+            and not exists (select from ficus.hold as h where h.tenant_id = r.tenant_id and h.campaign_id = r.campaign_id)
+        ) or o.tenant_id in (
+            select s.tenant_id from ficus.schedule as s where s.state = 'waiting'
+            and not exists (select from ficus.hold as h where h.tenant_id = s.tenant_id and h.campaign_id = s.campaign_id)
+        )
     )
-    order by o.tenant_id limit most
+    -- Those that have to wait for something must not stand in front of the others.
+    order by random() limit most
 $$;
 comment on function ficus.due_returns is 'Tenants that are returned, and of whom something is still here.';
 
@@ -406,7 +411,7 @@ end
 $$;
 comment on function ficus.close_returns is 'Which returned campaigns have nothing here any more.';
 
--- Lists that are whole and of which legacy has not everything, the oldest first. Not before legacy has been told that their messages have
+-- Lists that are whole and of which legacy has not everything. Not before legacy has been told that their messages have
 -- ended: with that their quota goes back, and legacy leaves out whom it does not reach.
 create function ficus.ready_handbacks(most integer) returns table (
     id uuid, tenant_id bigint, campaign_id bigint, template_id bigint, legacy_campaign bigint, legacy_schedule bigint
@@ -422,7 +427,8 @@ as $$
             union all select '0'::xid8, 0::bigint where not exists (select from ficus.event_reader as r where r.name = 'legacy')
         )
     )
-    order by h.since, h.id limit most
+    -- One that legacy refuses must not stand in front of the others.
+    order by random() limit most
 $$;
 comment on function ficus.ready_handbacks is 'What legacy is to be given.';
 

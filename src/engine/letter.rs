@@ -34,6 +34,9 @@ pub struct Letter {
     /// What of it is counted by links of ours. `None`: what its own text has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracked: Option<Tracked>,
+    /// Of a campaign: the recorded request that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// What a sender wants to know of a mail's readers.
@@ -83,6 +86,9 @@ pub struct Body {
     /// Whom legacy knows the recipient of a campaign as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<i64>,
+    /// The recorded request that handed it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// A server that came with a message: its password is as Laravel's `encrypt()` writes it.

@@ -34,6 +34,7 @@ pub mod retry;
 mod running;
 mod schedule;
 pub mod sealed;
+mod spans;
 mod status;
 pub mod submit;
 pub mod template;

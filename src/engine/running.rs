@@ -24,15 +24,18 @@ use super::queue::PostgresQueue;
 use super::quota::Quota;
 use super::quota_check::QuotaCheck;
 use super::schedule::Firer;
+use super::spans::Spans;
 use super::status::Teller;
 use super::submit::Submitter;
 use super::worker::{self, Hints, House, Options, Worker, keep_house};
 use super::{Config, Email, Handle, router};
 use crate::laravel::envelope::{AppKey, Opener};
 use crate::telemetry::EngineMetrics;
+use crate::telemetry::traces::Tracer;
 
 /// The engine's routes, and its tasks in `tasks`: they end at `stop`, after what is under way has ended. `ficus` has the schema of
 /// `migrations/`; `legacy` is read and written by the configured statements alone. `name` is for people.
+/// Without a tracer nothing is recorded of what is sent.
 ///
 /// # Errors
 ///
@@ -42,7 +45,7 @@ pub fn start(
     ficus: PgPool,
     legacy: PgPool,
     name: String,
-    metrics: &EngineMetrics,
+    (metrics, tracer): (&EngineMetrics, Option<Tracer>),
     (tasks, stop): (&TaskTracker, &CancellationToken),
 ) -> anyhow::Result<Router> {
     // Bounds: three statements at a time, two seconds at the stop.
@@ -111,6 +114,10 @@ pub fn start(
         legacy: legacy.clone(),
         quota: quota.clone(),
         engine,
+        spans: Spans {
+            pool: ficus.clone(),
+            tracer,
+        },
     };
     tasks.spawn(teller.run(stop.clone()));
     // Bounds: one statement at a time, a hundred tenants and lists a look; it ends at the stop, after the step.

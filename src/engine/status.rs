@@ -17,6 +17,7 @@ use super::legacy::{Finished, Legacy, Queued};
 use super::letter::Letter;
 use super::message::MessageId;
 use super::quota::Quota;
+use super::spans::{End, Spans};
 use crate::ids::TenantId;
 
 const READER: &str = "legacy";
@@ -34,6 +35,7 @@ pub struct Teller {
     pub legacy: Legacy,
     pub quota: Quota,
     pub engine: Uuid,
+    pub spans: Spans,
 }
 
 #[derive(Debug, FromRow)]
@@ -128,6 +130,7 @@ impl Teller {
         let (xid, seq) = (last.xid.clone(), last.seq);
         let is_all = events.len() < BATCH as usize;
         let links = self.links(&events).await?;
+        let ends = ends(&events);
         let told = sort(events, &links);
         self.tell(&told).await?;
         if !self.count(&xid, seq, &told.counts).await? {
@@ -135,6 +138,7 @@ impl Teller {
             return Ok(false);
         }
         self.tell_alone(told.alone).await?;
+        self.spans.messages_ended(ends).await;
         if is_all {
             self.finish(&horizon).await?;
         }
@@ -238,10 +242,30 @@ impl Teller {
                 .bind(id)
                 .execute(&self.pool)
                 .await?;
+            self.spans.run_ended(id, tenant, (sent, failed)).await;
             tracing::info!(run = %id, tenant, campaign, sent, failed, skipped, "a campaign was sent");
         }
         Ok(())
     }
+}
+
+/// Of messages that share no text: a campaign's are told of with their campaign.
+fn ends(events: &[Event]) -> Vec<End> {
+    let over = events.iter().filter(|it| {
+        let is_end = matches!(
+            it.state.as_str(),
+            "accepted" | "failed" | "dead" | "unknown" | "cancelled"
+        );
+        is_end && it.content_id.is_none()
+    });
+    over.map(|it| End {
+        id: MessageId(it.id),
+        tenant: it.tenant_id,
+        state: it.state.clone(),
+        code: it.code.clone(),
+        at: it.at,
+    })
+    .collect()
 }
 
 fn sort(events: Vec<Event>, links: &HashMap<Uuid, String>) -> Told {

@@ -123,6 +123,7 @@ impl Firer {
             tenant,
             (due.campaign_id, due.template_id),
             run,
+            None,
         );
         let content = match letter.await {
             Ok(content) => content,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ficus::config::Config;
 use ficus::engine;
+use ficus::telemetry::traces::Tracer;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -87,6 +88,15 @@ impl Engine {
     }
 
     pub async fn sending_to(tables: Arc<Tables>, mail: MailServer, more: &str) -> Self {
+        Self::traced(tables, mail, more, None).await
+    }
+
+    pub async fn traced(
+        tables: Arc<Tables>,
+        mail: MailServer,
+        more: &str,
+        tracer: Option<Tracer>,
+    ) -> Self {
         let text = format!(
             "[engine]\nrelay = \"{}\"\npublic_url = \"http://mail.test\"\nlease = \"5s\"\n{more}",
             mail.address
@@ -98,7 +108,7 @@ impl Engine {
             tables.pool().clone(),
             tables.legacy.pool().clone(),
             "test".to_owned(),
-            &ficus::telemetry::EngineMetrics::default(),
+            (&ficus::telemetry::EngineMetrics::default(), tracer),
             (&tasks, &stop),
         );
         Self {

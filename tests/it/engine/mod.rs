@@ -16,6 +16,7 @@ mod rollback;
 mod schedules;
 mod sending;
 mod smtp;
+mod traces;
 mod tracking;
 
 use reqwest::Method;

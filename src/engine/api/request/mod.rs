@@ -44,8 +44,13 @@ impl Fault {
     }
 }
 
-/// The message of one of a request's items, for `tenant`.
-pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMessage, Fault> {
+/// The message of one of a request's items, for `tenant`. `traceparent`: of a request that is recorded.
+pub fn read(
+    item: Value,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+    traceparent: Option<&str>,
+) -> Result<NewMessage, Fault> {
     let fingerprint = fingerprint(&item);
     let request: Request = serde_json::from_value(item).map_err(|error| {
         // serde's words name fields and types; a value stands in them only where it is of the wrong type, so the position is all that is lost.
@@ -91,6 +96,7 @@ pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMess
         letter: Some(letter),
         server: request.provider_config.map(server).transpose()?,
         contact: None,
+        traceparent: traceparent.map(str::to_owned),
     };
     let body = serde_json::to_string(&body)
         .map_err(|_| Fault::new("shape", "the message cannot be written as JSON"))?;
@@ -209,6 +215,7 @@ fn letter(content: Content, is_template: bool) -> Result<Letter, Fault> {
         link: None,
         run: None,
         tracked: None,
+        traceparent: None,
     })
 }
 
