@@ -71,10 +71,10 @@ $$;
 comment on function ficus.leave_runs is 'An engine works on campaigns no more.';
 
 -- And its reading, when it has dealt with what it read.
-create function ficus.leave_events(engine uuid) returns void
+create function ficus.leave_events(reader text, engine uuid) returns void
     language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-    update ficus.event_reader as e set engine_id = null, lease_until = '-infinity' where e.engine_id = engine
+    update ficus.event_reader as e set engine_id = null, lease_until = '-infinity' where e.name = reader and e.engine_id = engine
 $$;
 comment on function ficus.leave_events is 'An engine reads events no more.';
 

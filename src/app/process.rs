@@ -115,7 +115,7 @@ impl Process {
         metrics.revision.set(flags.revision().0);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let _entered = runtime.enter();
-        let tracer = match roles.contains(&Role::Proxy) {
+        let tracer = match roles.contains(&Role::Proxy) || roles.contains(&Role::Engine) {
             true => Tracer::open(&config.telemetry.traces, &metrics)?,
             false => None,
         };
@@ -153,7 +153,7 @@ impl Process {
                 Arc::clone(&metrics),
                 access_log.clone(),
             )
-            .traced(tracer)
+            .traced(tracer.clone())
             .counted(outcomes);
             Some(Door::bind(&config.proxy, gateway, |address| {
                 sockets.inherit("proxy.listen", address)
@@ -216,6 +216,7 @@ impl Process {
             Arc::clone(&metrics),
         )
         .asking(Arc::clone(&queries))
+        .sealing(config.engine.keyring()?.map(Arc::new))
         .until(stop.clone());
         let admin = if roles.contains(&Role::Control) {
             control::router(admin)
@@ -257,7 +258,7 @@ impl Process {
                         pool.clone(),
                         legacy,
                         name,
-                        &metrics.engine,
+                        (&metrics.engine, tracer),
                         (&tasks, &stop),
                     )?,
                 )?;

@@ -5,6 +5,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +20,9 @@ use tower::ServiceExt;
 use super::Globals;
 use super::exit::Failure;
 use crate::control::{Caller, Problem, direct_router, parse_patience};
+use crate::engine::sealed::Keyring;
 use crate::rollout::Source;
+use crate::secret::Secret;
 
 /// For the connection to the API or to the socket.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -29,6 +32,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(40);
 /// Below the API's patience with a database, so that `--direct` says no as fast.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
+/// As the configuration's own key for it is overlaid.
+const SEALING_KEYS: &str = "FICUS__ENGINE__SEALING_KEYS";
 /// Bytes of an answer that is read.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// What a proxy's socket answers.
@@ -152,7 +157,7 @@ impl Socket {
     }
 }
 
-fn client() -> reqwest::ClientBuilder {
+pub(super) fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("ficus-cli/", env!("CARGO_PKG_VERSION")))
         // A token follows nobody to another place.
@@ -160,12 +165,12 @@ fn client() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
 }
 
-enum Fault {
+pub(super) enum Fault {
     Refused(Problem),
     Http(reqwest::Error),
 }
 
-async fn send<T: DeserializeOwned>(
+pub(super) async fn send<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
     body: Option<&Value>,
 ) -> Result<T, Fault> {
@@ -250,7 +255,18 @@ fn direct(global: &Globals) -> Result<Backend, Failure> {
     Ok(Backend::Direct(direct_router(
         pool,
         Caller::new(login(), Source::Direct),
+        keyring()?,
     )))
+}
+
+/// With `--direct` there is no configuration: the key comes as the environment overlays it.
+fn keyring() -> Result<Option<Arc<Keyring>>, Failure> {
+    let Ok(text) = std::env::var(SEALING_KEYS) else {
+        return Ok(None);
+    };
+    let keyring = Keyring::parse(&Secret::new(text));
+    let keyring = keyring.map_err(|fault| Failure::Usage(format!("{SEALING_KEYS}: {fault}")))?;
+    Ok(Some(Arc::new(keyring)))
 }
 
 pub fn database_url(global: &Globals) -> Result<&str, Failure> {
@@ -271,7 +287,7 @@ fn no_answer(fault: Fault, url: &str) -> Failure {
 }
 
 /// The innermost cause: "connection refused", not "error sending request".
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

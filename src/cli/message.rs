@@ -1,6 +1,7 @@
-//! `ficus message`: show, list, dead-letters, retry, settle, hold, release, holds.
+//! `ficus message`: show, list, dead-letters, retry, settle; and the tree of the noun's other commands.
 //!
-//! Its own file: one a noun. How its answers look stands in [`super::message_table`].
+//! Its own file: one a noun. How its answers look stands in [`super::message_table`]; what concerns tenants and campaigns has
+//! files of its own.
 
 use std::process::ExitCode;
 
@@ -12,15 +13,18 @@ use uuid::Uuid;
 use super::Client;
 use super::backend::with_query;
 use super::exit::{FAILED, Failure};
+use super::message_hold::{self, HoldArgs};
+use super::message_policy::{self, PolicyArgs};
+use super::message_return::{self, ReturnArgs};
+use super::message_run::{self, RunArgs, RunsArgs};
+use super::message_send::{self, SendArgs};
+use super::message_server;
 use super::message_table as table;
-use crate::control::{
-    HoldWritten, Page, ReleaseWritten, RetryWritten, SettleWritten, parse_reason,
-};
-use crate::engine::operations::{Became, Hold, MessageDetail, MessageRow};
+use crate::control::{Page, RetryWritten, SettleWritten, parse_reason};
+use crate::engine::operations::{Became, MessageDetail, MessageRow, RunOperation};
 use crate::ids::TenantRef;
 
 const ROUTE: &str = "/api/v1/messages";
-const HOLDS: &str = "/api/v1/holds";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -82,6 +86,66 @@ Exactly this: a campaign that is held by itself stays so when its tenant is let 
         #[arg(long, value_name = "T")]
         tenant: Option<TenantRef>,
     },
+    /// Hand messages of a file in at the engine
+    #[command(after_help = "Examples:
+  ficus message send messages.json --tenant acme
+  ficus message send mails.jsonl
+  make-mails | ficus message send - --tenant 2 --output json
+
+The file has what `POST /api/v1/messages` takes: one message, a list, or one a line. Each that is told as accepted is on the disk. With exit code 1 some were
+rejected, each with its reason, or the engine did not answer: the same file again hands in what is missing, where each message has an idempotency_key.")]
+    Send(SendArgs),
+    /// Set, or list, what becomes of a tenant's uncertain messages when nobody settles them
+    #[command(after_help = "Examples:
+  ficus message policy
+  ficus message policy acme at-least-once --reason 'their mails are idempotent'
+  ficus message policy acme default --reason 'as everybody'
+
+at-most-once: unknown for ever; at-least-once: sent again, and it may arrive twice; default: as engine.on_uncertain says.")]
+    Policy(PolicyArgs),
+    /// A tenant's own mail server, stored here in place of legacy's row
+    #[command(subcommand)]
+    Server(message_server::Command),
+    /// Give a tenant's unsent messages back to legacy, which sends those of campaigns in our place
+    #[command(after_help = "Examples:
+  ficus message return acme --dry-run
+  ficus message return acme --reason 'INC-42'
+  ficus message return acme --reason 'INC-42' --no-wait
+
+Nothing of the tenant begins any more; what had begun ends here. What is unsent of each campaign becomes a campaign of legacy's own, which legacy's
+cron sends: each recipient gets it from one side. Messages of no campaign have no place in legacy: they stay held here. `ficus message release`
+gives the tenant to the engine again, and so does a flag that goes to modern. Exit code 5: not everything was legacy's in time; it goes on.")]
+    Return(ReturnArgs),
+    /// List tenants whose messages are legacy's again, or show one of them campaign by campaign
+    #[command(
+        after_help = "Examples:\n  ficus message returns\n  ficus message returns --tenant acme"
+    )]
+    Returns {
+        /// An id or a slug
+        #[arg(long, value_name = "T")]
+        tenant: Option<TenantRef>,
+    },
+    /// List campaigns' sends that are not over, newest first
+    #[command(after_help = "Examples:
+  ficus message runs --tenant acme
+  ficus message runs --all --limit 1000")]
+    Runs(RunsArgs),
+    /// Pause one send of a campaign: nothing more of it begins
+    #[command(after_help = "Examples:
+  ficus message pause 01931c5e-7a40-7000-8000-000000000001 --reason 'wrong picture'
+
+What had begun ends. No further recipients are read until it is resumed.")]
+    Pause(RunArgs),
+    /// Let a paused send of a campaign go on
+    #[command(after_help = "Examples:
+  ficus message resume 01931c5e-7a40-7000-8000-000000000001 --reason 'picture is mended'
+
+A campaign that is held by itself, `ficus message hold T --campaign C`, is let go of too.")]
+    Resume(RunArgs),
+    /// End one send of a campaign where it is: what nobody has begun is never sent, and its quota goes back
+    #[command(after_help = "Examples:
+  ficus message cancel 01931c5e-7a40-7000-8000-000000000001 --reason 'wrong list'")]
+    Cancel(RunArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -151,13 +215,13 @@ struct PageArgs {
 
 /// What a write of the engine takes: it has no revision, and no proxy follows it.
 #[derive(Debug, Args)]
-struct WhyArgs {
+pub struct WhyArgs {
     /// Why; it stands in the message's story
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", value_parser = parse_reason)]
-    reason: Option<String>,
+    pub reason: Option<String>,
     /// Check everything, show what would become of it, change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -174,18 +238,6 @@ pub struct SettleArgs {
     message: Uuid,
     #[arg(value_enum)]
     verdict: VerdictArg,
-    #[command(flatten)]
-    why: WhyArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct HoldArgs {
-    /// An id or a slug
-    #[arg(value_name = "T")]
-    tenant: TenantRef,
-    /// This campaign alone
-    #[arg(long, value_name = "C", value_parser = clap::value_parser!(i64).range(1..))]
-    campaign: Option<i64>,
     #[command(flatten)]
     why: WhyArgs,
 }
@@ -215,16 +267,18 @@ pub async fn run(client: &Client<'_>, command: Command) -> Result<ExitCode, Fail
         }
         Command::Retry(args) => retry(client, args).await,
         Command::Settle(args) => settle(client, args).await,
-        Command::Hold(args) => hold(client, args).await,
-        Command::Release(args) => release(client, args).await,
-        Command::Holds { tenant } => {
-            let parameters = [("tenant", tenant.map(|it| it.to_string()))];
-            let page: Page<Hold> = client.backend.get(&with_query(HOLDS, &parameters)).await?;
-            client
-                .output
-                .data(&page, |page| table::holds(client.output, &page.items))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Hold(args) => message_hold::hold(client, args).await,
+        Command::Release(args) => message_hold::release(client, args).await,
+        Command::Holds { tenant } => message_hold::list(client, tenant).await,
+        Command::Send(args) => message_send::run(client, args).await,
+        Command::Policy(args) => message_policy::run(client, args).await,
+        Command::Server(command) => message_server::run(client, command).await,
+        Command::Return(args) => message_return::run(client, args).await,
+        Command::Returns { tenant } => message_return::list(client, tenant).await,
+        Command::Runs(args) => message_run::list(client, args).await,
+        Command::Pause(args) => message_run::operate(client, args, RunOperation::Pause).await,
+        Command::Resume(args) => message_run::operate(client, args, RunOperation::Resume).await,
+        Command::Cancel(args) => message_run::operate(client, args, RunOperation::Cancel).await,
     }
 }
 
@@ -294,35 +348,4 @@ async fn settle(client: &Client<'_>, args: SettleArgs) -> Result<ExitCode, Failu
         .await?;
     client.output.data(&done, table::settled)?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn hold(client: &Client<'_>, args: HoldArgs) -> Result<ExitCode, Failure> {
-    let done: HoldWritten = client
-        .backend
-        .call(Method::POST, HOLDS, Some(&args.body()))
-        .await?;
-    client.output.data(&done, table::held)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn release(client: &Client<'_>, args: HoldArgs) -> Result<ExitCode, Failure> {
-    let done: ReleaseWritten = client
-        .backend
-        .call(Method::DELETE, HOLDS, Some(&args.body()))
-        .await?;
-    client
-        .output
-        .data(&done, |done| table::released(client.output, done))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-impl HoldArgs {
-    fn body(&self) -> serde_json::Value {
-        json!({
-            "tenant": self.tenant,
-            "campaign": self.campaign,
-            "reason": self.why.reason,
-            "dry_run": self.why.dry_run,
-        })
-    }
 }

@@ -160,7 +160,7 @@ pub fn held(done: &HoldWritten) -> String {
     head + &under_way(done.under_way)
 }
 
-fn under_way(seen: Option<UnderWay>) -> String {
+pub fn under_way(seen: Option<UnderWay>) -> String {
     let Some(UnderWay { attempts, whole }) = seen else {
         return "how many attempts are under way could not be counted\n".to_owned();
     };
@@ -234,6 +234,6 @@ fn next(message: &MessageRow) -> String {
     }
 }
 
-fn shown(at: DateTime<Utc>) -> String {
+pub fn shown(at: DateTime<Utc>) -> String {
     at.format("%F %T").to_string()
 }

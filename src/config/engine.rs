@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::section::Section;
 use super::{address, value};
 use crate::engine::legacy::{Statements, TextStatements};
+use crate::engine::sealed::Keyring;
 use crate::engine::worker::{OnUncertain, Settling};
-use crate::engine::{Config, Email};
+use crate::engine::{Config, Email, OnRollback};
 use crate::laravel::envelope::Cipher;
+use crate::secret::Secret;
 
 const LEASE: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
 const ACCOUNT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
@@ -31,6 +33,11 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
     let cipher = section.word("cipher", &Cipher::NAMES);
     let app_key = section.secret("app_key", false, |text| {
         cipher.map_or(Ok(()), |cipher| value::app_key(text, cipher))
+    });
+    let sealing_keys = section.secret("sealing_keys", false, |text| {
+        Keyring::parse(&Secret::new(text))
+            .map(drop)
+            .map_err(|fault| fault.to_string())
     });
     let takes_quota = section.word("quota", &[("legacy", true), ("off", false)]);
     let quota_tolerance = section.count("quota_tolerance", 0..=1_000_000);
@@ -56,6 +63,15 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         ],
     );
     let settle_after = section.duration("settle_after", SETTLE);
+    let capability = section.text("capability", value::name);
+    let on_rollback = section.word(
+        "on_rollback",
+        &[
+            ("drain", OnRollback::Drain),
+            ("hold", OnRollback::Hold),
+            ("return", OnRollback::Return),
+        ],
+    );
     let dkim = super::dkim::read(&mut section);
     section.finish();
     Some(Config {
@@ -66,6 +82,7 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         local_name: local_name?,
         links: links?,
         app_key: app_key?,
+        sealing_keys: sealing_keys?,
         cipher: cipher?,
         takes_quota: takes_quota?,
         quota_tolerance: i64::try_from(quota_tolerance?).ok()?,
@@ -78,6 +95,8 @@ pub fn read(mut section: Section<'_, '_>) -> Option<Config> {
         keep_days: i32::try_from(keep_days?).ok()?,
         statements: statements?,
         dkim: dkim?,
+        capability: capability?,
+        on_rollback: on_rollback?,
         settling: Settling {
             on_uncertain: on_uncertain?,
             after: settle_after?,

@@ -20,6 +20,15 @@ pub fn read(section: &mut Section<'_, '_>) -> Option<Config> {
     });
     let inbound_secret =
         section.secret("inbound_secret", false, |text| word_of(SECRET_BYTES, text));
+    let bounce_domain = section.optional("bounce_domain", domain);
+    let is_signed = key.as_ref().is_some_and(|key| !key.is_empty())
+        && public_url.as_ref().is_some_and(Option::is_some);
+    if matches!(bounce_domain, Some(Some(_))) && !is_signed {
+        section.fault(
+            "bounce_domain",
+            "needs link_key, with which its addresses are signed, and public_url".to_owned(),
+        );
+    }
     let old_keys = old_keys?
         .reveal()
         .split_whitespace()
@@ -30,7 +39,22 @@ pub fn read(section: &mut Section<'_, '_>) -> Option<Config> {
         key: key?,
         old_keys,
         inbound_secret: inbound_secret?,
+        bounce_domain: bounce_domain?,
     })
+}
+
+/// An address of it has 60 bytes more, and 254 at most (RFC 5321, 4.5.3.1.3).
+fn domain(text: &str) -> Result<String, String> {
+    let fits = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    match text.len() <= 190 && text.split('.').all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err("expected a domain such as \"bounces.example.com\"".to_owned()),
+    }
 }
 
 fn word_of(least: usize, text: &str) -> Result<(), String> {

@@ -20,7 +20,7 @@ pub fn read(mut section: Section<'_, '_>, listed: Vec<Section<'_, '_>>) -> Optio
     let mut reconcile = BTreeMap::new();
     let mut complete = true;
     for mut section in listed {
-        let name = section.text("name", name);
+        let name = section.text("name", value::name);
         let sql = section.text("query", value::statement);
         let deadline = section.duration("deadline", DEADLINE);
         if let Some(name) = name.as_ref().filter(|name| reconcile.contains_key(*name)) {
@@ -45,13 +45,4 @@ pub fn read(mut section: Section<'_, '_>, listed: Vec<Section<'_, '_>>) -> Optio
 pub fn check_defaults(mut section: Section<'_, '_>) {
     section.duration("deadline", DEADLINE);
     section.finish();
-}
-
-fn name(text: &str) -> Result<String, String> {
-    match value::is_name(text) {
-        true => Ok(text.to_owned()),
-        false => {
-            Err("expected a name: a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'".to_owned())
-        }
-    }
 }

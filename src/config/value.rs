@@ -184,6 +184,15 @@ pub fn method(text: &str) -> Result<http::Method, String> {
     }
 }
 
+pub fn name(text: &str) -> Result<String, String> {
+    match is_name(text) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("expected a name: a-z, then up to 62 of a-z, 0-9, '_', '.' and '-'".to_owned())
+        }
+    }
+}
+
 /// The name of a capability; the check on `ficus.capability.name` has the same rule. Upstreams keep to it too.
 pub fn is_name(text: &str) -> bool {
     let fits =

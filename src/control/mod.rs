@@ -23,12 +23,16 @@ mod health;
 mod holds;
 mod idempotency;
 mod local;
+mod mail_servers;
 mod messages;
 mod metrics;
 mod ofrep;
 mod openapi;
 mod overrides;
+mod policies;
+mod returns;
 mod rollback;
+mod runs;
 mod status;
 mod tenants;
 mod tokens;
@@ -53,6 +57,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::operations;
+use crate::engine::sealed::Keyring;
 use crate::flags::Flags;
 use crate::proxy::explain::{ExplainRequest, Explainer, Explanation};
 use crate::rollout::queries::Queries;
@@ -65,8 +70,12 @@ pub use error::{Document, Problem};
 pub use freezes::{FreezeWritten, parse_span};
 pub use holds::{HoldWritten, ReleaseWritten};
 pub use local::{LocalStatus, local_router};
+pub use mail_servers::MailServerWritten;
 pub use messages::{RetryWritten, SettleWritten};
+pub use policies::PolicyWritten;
+pub use returns::{ReturnDetail, ReturnWritten};
 pub use rollback::RollbackScope;
+pub use runs::RunWritten;
 pub use status::Overview;
 pub use waves::{PlanWritten, WaveWritten};
 pub use write::{MAX_PATIENCE, Written, parse_patience, parse_reason};
@@ -99,6 +108,8 @@ pub struct State {
     tokens: auth::Tokens,
     /// The configuration's queries of legacy's database; `None` where there is no configuration.
     queries: Option<Arc<Queries>>,
+    /// Seals tenants' credentials; `None` where there is no key.
+    keyring: Option<Arc<Keyring>>,
     rates: ofrep::Rates,
     streams: events::Streams,
     /// Cancelled when the process stops: a stream that waits for changes would hold it up.
@@ -131,6 +142,7 @@ impl State {
             }),
             tokens,
             queries: None,
+            keyring: None,
             rates: ofrep::Rates::default(),
             streams: events::Streams::default(),
             stop: CancellationToken::new(),
@@ -143,6 +155,11 @@ impl State {
             queries: Some(queries),
             ..self
         }
+    }
+
+    /// With the key for tenants' credentials.
+    pub fn sealing(self, keyring: Option<Arc<Keyring>>) -> Self {
+        Self { keyring, ..self }
     }
 
     /// Ends the streams of events when `stop` is cancelled.
@@ -345,6 +362,52 @@ pub fn endpoints() -> Vec<Endpoint> {
             .says("Let go of what is held back")
             .takes::<holds::HoldBody>()
             .answers::<ReleaseWritten>(),
+        read("/api/v1/returns", get(returns::list))
+            .says("List tenants whose messages are legacy's again, and how far that has come")
+            .query::<returns::ListQuery>()
+            .answers::<Page<operations::Return>>(),
+        read("/api/v1/returns/{tenant}", get(returns::show))
+            .says("A tenant's return, campaign by campaign, and what stays here")
+            .answers::<ReturnDetail>(),
+        write(Method::POST, "/api/v1/returns", post(returns::give_back))
+            .says("Give a tenant's unsent campaign messages back to legacy, and hold the others")
+            .takes::<returns::ReturnBody>()
+            .answers::<ReturnWritten>(),
+        admin(Method::GET, "/api/v1/mail-servers", get(mail_servers::list))
+            .says("List mail servers that tenants have here, without their passwords")
+            .query::<mail_servers::ListQuery>()
+            .answers::<Page<operations::MailServer>>(),
+        admin(Method::PUT, "/api/v1/mail-servers", put(mail_servers::set))
+            .says("Store a tenant's mail server, its password sealed")
+            .takes::<mail_servers::SetBody>()
+            .answers::<MailServerWritten>(),
+        admin(Method::DELETE, "/api/v1/mail-servers", delete(mail_servers::unset))
+            .says("Take a tenant's mail server away: legacy's row counts again")
+            .takes::<mail_servers::UnsetBody>()
+            .answers::<MailServerWritten>(),
+        read("/api/v1/settling", get(policies::list))
+            .says("List tenants whose uncertain messages are settled by a policy of their own")
+            .answers::<Page<operations::Policy>>(),
+        write(Method::PUT, "/api/v1/settling", put(policies::set))
+            .says("Say what becomes of a tenant's uncertain messages when nobody settles them")
+            .takes::<policies::PolicyBody>()
+            .answers::<PolicyWritten>(),
+        read("/api/v1/runs", get(runs::list))
+            .says("List campaigns' sends, newest first")
+            .query::<runs::ListQuery>()
+            .answers::<Page<operations::Run>>(),
+        write(Method::POST, "/api/v1/runs/{run}/pause", post(runs::pause))
+            .says("Pause a campaign's send: nothing more of it begins")
+            .takes::<runs::RunBody>()
+            .answers::<RunWritten>(),
+        write(Method::POST, "/api/v1/runs/{run}/resume", post(runs::resume))
+            .says("Let a campaign's send go on")
+            .takes::<runs::RunBody>()
+            .answers::<RunWritten>(),
+        write(Method::POST, "/api/v1/runs/{run}/cancel", post(runs::cancel))
+            .says("End a campaign's send where it is")
+            .takes::<runs::RunBody>()
+            .answers::<RunWritten>(),
         read("/api/v1/audit/head", get(audit::head))
             .says("The end of the audit's chain of hashes")
             .answers::<rollout::audit::Head>(),
@@ -431,12 +494,13 @@ pub fn probe_router(state: State) -> Router {
 }
 
 /// The same API in this process, for someone who has the database's own credentials: PostgreSQL is the guard.
-pub fn direct_router(db: PgPool, caller: Caller) -> Router {
+pub fn direct_router(db: PgPool, caller: Caller, keyring: Option<Arc<Keyring>>) -> Router {
     let state = State {
         tokens: auth::Tokens::new(db.clone()),
         db,
         process: None,
         queries: None,
+        keyring,
         rates: ofrep::Rates::default(),
         streams: events::Streams::default(),
         stop: CancellationToken::new(),

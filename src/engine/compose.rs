@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::address::{Address, Mailbox};
 use super::attachment::{Fetcher, Source, Wanted};
-use super::letter::{Body, Letter, NamedServer, StoredFile};
-use super::links::LinkMaker;
+use super::letter::{Body, Letter, NamedServer, StoredFile, Tracked};
+use super::links::{self, LinkMaker};
 use super::mail::dkim::Signers;
 use super::mail::header::{HttpsUrl, Subject};
 use super::mail::{File, Mail, plain};
@@ -90,10 +90,15 @@ impl Composer {
             (None, None) => return Err(Unsent::permanent("bad-body")),
         };
         let files = self.files(&compiled.letter.files).await?;
-        let bytes = self.write(due, &body, &compiled, &files)?;
+        let mut rendered = compiled.render(&self.links(due), &body)?;
+        if let (Some(tracked), Some(html)) = (compiled.letter.tracked, &rendered.html) {
+            rendered.html = Some(self.track(due, tracked, html.clone()).await?);
+        }
+        let bytes = self.write(due, &body, &compiled, &rendered, &files)?;
         let server = body.server;
         let address = |mailbox: &Mailbox| smtp::Address::parse(mailbox.address().as_str());
         let from = address(&compiled.from).map_err(|_| Unsent::permanent("bad-sender"))?;
+        let from = self.return_path(due).unwrap_or(from);
         let to =
             smtp::Address::parse(&due.recipient).map_err(|_| Unsent::permanent("bad-recipient"))?;
         let envelope = smtp::Envelope::new(Some(from), vec![to])
@@ -109,13 +114,13 @@ impl Composer {
         due: &Due,
         body: &Body,
         compiled: &Compiled,
+        rendered: &Rendered,
         files: &[File],
     ) -> Result<Vec<u8>, Unsent> {
         let recipient = Address::parse(&due.recipient);
         let to = recipient
             .and_then(|it| Mailbox::new(it, body.name.as_deref()))
             .map_err(|_| Unsent::permanent("bad-recipient"))?;
-        let rendered = compiled.render(&self.links(due), body)?;
         let subject =
             Subject::new(&rendered.subject).map_err(|_| Unsent::permanent("bad-subject"))?;
         let unsubscribe = self.unsubscribe(due);
@@ -134,6 +139,33 @@ impl Composer {
             signers: &self.signers,
         };
         mail.build().map_err(|_| Unsent::permanent("bad-mail"))
+    }
+
+    /// With links of ours, where the sender asked for them and there are any.
+    async fn track(&self, due: &Due, tracked: Tracked, html: String) -> Result<String, Unsent> {
+        let Some(links) = &self.links else {
+            return Ok(html);
+        };
+        let (tenant, message) = (due.tenant, due.id.0);
+        let mut html = html;
+        if tracked.clicks {
+            let source = links::Source::Message(due.id);
+            // The same in each attempt. What is stored leads readers, so it is stored before a byte leaves.
+            let stored =
+                links::store_targets(&self.pool, tenant, source, &links.targets(&html)).await;
+            let targets = stored.map_err(|_| Unsent::for_now("no-database"))?;
+            html = links.lead_through(&html, tenant, message, &targets);
+        }
+        match tracked.opens {
+            true => Ok(links.with_pixel(&html, tenant, message)),
+            false => Ok(html),
+        }
+    }
+
+    /// Who is told when the mail does not arrive.
+    fn return_path(&self, due: &Due) -> Option<smtp::Address> {
+        let path = self.links.as_ref()?.return_path(due.tenant, due.id.0)?;
+        smtp::Address::parse(&path).ok()
     }
 
     /// Of what many get. Mail providers unsubscribe over https alone.

@@ -31,6 +31,21 @@ pub struct Letter {
     /// Of a campaign: by it no two runs share a letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Uuid>,
+    /// What of it is counted by links of ours. `None`: what its own text has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracked: Option<Tracked>,
+    /// Of a campaign: the recorded request that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// What a sender wants to know of a mail's readers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tracked {
+    #[serde(default)]
+    pub opens: bool,
+    #[serde(default)]
+    pub clicks: bool,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +83,12 @@ pub struct Body {
     /// The server that it is to go through, in place of the tenant's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<NamedServer>,
+    /// Whom legacy knows the recipient of a campaign as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<i64>,
+    /// The recorded request that handed it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// A server that came with a message: its password is as Laravel's `encrypt()` writes it.

@@ -36,6 +36,7 @@ mod running;
 mod schedule;
 pub mod sealed;
 pub mod sms;
+mod spans;
 mod status;
 pub mod submit;
 pub mod template;
@@ -59,13 +60,17 @@ use self::callbacks::Callbacks;
 use self::legacy::{Legacy, Statements};
 use self::links::Links;
 use self::quota::Quotas;
+use self::sealed::{BadKeyring, Keyring};
 use self::submit::Submitter;
 use self::worker::Hints;
 use crate::laravel::envelope::Cipher;
 use crate::modern::complete;
 use crate::secret::Secret;
 
+pub use api::MOST_MESSAGES;
 pub use running::start;
+
+pub use crate::modern::tenant::HEADER as TENANT_HEADER;
 
 /// What `[engine]` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +82,8 @@ pub struct Config {
     pub relay: Option<(String, u16)>,
     pub local_name: String,
     pub app_key: Secret,
+    /// What our own credentials of tenants are sealed with. Empty: there are none.
+    pub sealing_keys: Secret,
     pub cipher: Cipher,
     pub takes_quota: bool,
     /// E-mails by which a tenant's quota may differ from legacy's before people are told.
@@ -94,6 +101,23 @@ pub struct Config {
     pub dkim: BTreeMap<String, mail::dkim::Source>,
     pub links: links::Config,
     pub settling: worker::Settling,
+    /// By whose flags tenants come and go.
+    pub capability: String,
+    pub on_rollback: OnRollback,
+}
+
+impl Config {
+    /// `None`: no credential is sealed or opened.
+    ///
+    /// # Errors
+    ///
+    /// If the keys are none.
+    pub fn keyring(&self) -> Result<Option<Keyring>, BadKeyring> {
+        match self.sealing_keys.is_empty() {
+            true => Ok(None),
+            false => Keyring::parse(&self.sealing_keys).map(Some),
+        }
+    }
 }
 
 /// How e-mails leave.
@@ -101,6 +125,28 @@ pub struct Config {
 pub enum Email {
     Smtp,
     Sandbox,
+}
+
+/// What becomes of a tenant's unsent messages when the tenant goes back to legacy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRollback {
+    /// They are sent from here.
+    Drain,
+    /// They are held until somebody says what is to become of them.
+    Hold,
+    /// Those of campaigns are legacy's to send; the others are held.
+    Return,
+}
+
+impl OnRollback {
+    /// As the configuration and the database have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Hold => "hold",
+            Self::Return => "return",
+        }
+    }
 }
 
 /// What the routes stand on. Clones are the same.

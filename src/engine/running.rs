@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::alarm::Alarm;
 use super::callbacks::Callbacks;
-use super::campaign::Expander;
+use super::campaign::{Expander, Returner};
 use super::compose::Composer;
 use super::legacy::Legacy;
 use super::links::{LinkMaker, LinkStatements, Links};
@@ -21,7 +21,7 @@ use super::mail::dkim::Signers;
 use super::message::Channel;
 use super::provider::Provider;
 use super::provider::channels::{Channels, Mails, Texts};
-use super::provider::email::{self, Servers, Settings};
+use super::provider::email::{self, OwnServers, Servers, Settings, Suppressor};
 use super::provider::sandbox::Sandbox;
 use super::provider::sms::Sms;
 use super::queue::PostgresQueue;
@@ -29,15 +29,18 @@ use super::quota::{Quota, Quotas};
 use super::quota_check::QuotaCheck;
 use super::schedule::Firer;
 use super::sms::Accounts;
+use super::spans::Spans;
 use super::status::Teller;
 use super::submit::Submitter;
 use super::worker::{self, Hints, House, Options, Worker, keep_house};
 use super::{Config, Email, Handle, router};
 use crate::laravel::envelope::{AppKey, Opener};
 use crate::telemetry::EngineMetrics;
+use crate::telemetry::traces::Tracer;
 
 /// The engine's routes, and its tasks in `tasks`: they end at `stop`, after what is under way has ended. `ficus` has the schema of
 /// `migrations/`; `legacy` is read and written by the configured statements alone. `name` is for people.
+/// Without a tracer nothing is recorded of what is sent.
 ///
 /// # Errors
 ///
@@ -47,7 +50,7 @@ pub fn start(
     ficus: PgPool,
     legacy: PgPool,
     name: String,
-    metrics: &EngineMetrics,
+    (metrics, tracer): (&EngineMetrics, Option<Tracer>),
     (tasks, stop): (&TaskTracker, &CancellationToken),
 ) -> anyhow::Result<Router> {
     // Bounds: three statements at a time, two seconds at the stop.
@@ -71,7 +74,7 @@ pub fn start(
     let alarm = Alarm::start(ficus.clone(), tasks, stop.clone());
     let accounts = Accounts::new(legacy.clone(), opener(config)?);
     let provider = Channels {
-        email: mails(config, &ficus, &legacy)?,
+        email: mails(config, &ficus, &legacy, &links)?,
         sms: texts(config, &ficus, &accounts, &alarm)?,
     };
     let hints = work(
@@ -107,8 +110,21 @@ pub fn start(
         legacy: legacy.clone(),
         quotas: quotas.clone(),
         engine,
+        spans: Spans {
+            pool: ficus.clone(),
+            tracer,
+        },
     };
     tasks.spawn(teller.run(stop.clone()));
+    // Bounds: one statement at a time, a hundred tenants and lists a look; it ends at the stop, after the step.
+    let returner = Returner {
+        pool: ficus.clone(),
+        legacy: legacy.clone(),
+        engine,
+        capability: config.capability.clone(),
+        on_rollback: config.on_rollback,
+    };
+    tasks.spawn(returner.run(stop.clone()));
     if config.takes_quota {
         let check = QuotaCheck::new(
             ficus.clone(),
@@ -138,7 +154,7 @@ pub fn start(
     Ok(router(handle, &links, &callbacks))
 }
 
-fn mails(config: &Config, pool: &PgPool, legacy: &Legacy) -> anyhow::Result<Mails> {
+fn mails(config: &Config, pool: &PgPool, legacy: &Legacy, links: &Links) -> anyhow::Result<Mails> {
     if config.email == Email::Sandbox {
         return Ok(Mails::Sandbox(Sandbox::default()));
     }
@@ -148,8 +164,17 @@ fn mails(config: &Config, pool: &PgPool, legacy: &Legacy) -> anyhow::Result<Mail
         LinkMaker::new(&config.links)?,
         Signers::new(&config.dkim)?,
     );
-    let servers = Servers::new(legacy.clone(), settings(config)?);
-    Ok(Mails::Smtp(Box::new(email::Email::new(composer, servers))))
+    let own = OwnServers {
+        pool: pool.clone(),
+        keyring: config.keyring()?,
+    };
+    let servers = Servers::new(legacy.clone(), own, settings(config)?);
+    let suppressor = Suppressor {
+        pool: pool.clone(),
+        links: links.clone(),
+    };
+    let email = email::Email::new(composer, servers, suppressor);
+    Ok(Mails::Smtp(Box::new(email)))
 }
 
 fn texts(

@@ -20,6 +20,8 @@ use crate::secret::Secret;
 const VERSION: &str = "ficus1";
 const KEY_BYTES: usize = 32;
 const KEY_ID_LIMIT: usize = 32;
+/// The name of the password of a tenant's mail server.
+pub const SMTP_PASSWORD: &str = "smtp/password";
 /// Bytes of a credential: a private key in PEM has some 3 KiB.
 pub const TEXT_LIMIT: usize = 64 * 1024;
 

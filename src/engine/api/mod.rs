@@ -8,7 +8,7 @@ mod shown;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde::Serialize;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::Handle;
 use super::group::Fault as Fallen;
 use super::message::{Accepted, Channel, NewMessage};
+use super::spans;
 use super::submit::StoreFault;
 use crate::ids::TenantId;
 use crate::modern::problem::Problem;
@@ -57,14 +58,16 @@ struct Rejected {
 pub async fn accept(
     State(engine): State<Handle>,
     Tenant(tenant): Tenant,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let (items, is_one) = items(&body)?;
     let mut answer = Answer::default();
     let mut messages: Vec<(usize, NewMessage)> = Vec::with_capacity(items.len());
     let now = Utc::now();
+    let traceparent = spans::recorded(&headers);
     for (index, item) in items.into_iter().enumerate() {
-        match request::read(item, tenant, now) {
+        match request::read(item, tenant, now, traceparent.as_deref()) {
             Ok(message) => messages.push((index, message)),
             Err(fault) => answer.rejected.push(Rejected { index, fault }),
         }

@@ -22,7 +22,7 @@ use crate::engine::worker::Hints;
 use crate::ids::TenantId;
 
 /// Recipients of one transaction.
-const BATCH: i64 = 1_000;
+pub(super) const BATCH: i64 = 1_000;
 /// Messages that one statement cancels.
 const CANCELLED: i32 = 5_000;
 /// How long a campaign stays with an engine that tells nothing.
@@ -42,14 +42,14 @@ pub struct Expander {
 }
 
 #[derive(Debug, FromRow)]
-struct Run {
-    id: Uuid,
-    tenant_id: i64,
-    campaign_id: i64,
+pub(super) struct Run {
+    pub id: Uuid,
+    pub tenant_id: i64,
+    pub campaign_id: i64,
     template_id: i64,
     content_id: Uuid,
     state: String,
-    position: i64,
+    pub position: i64,
     /// Which of a repeated schedule's sends this is.
     occurrence: Option<String>,
     channel: String,
@@ -57,10 +57,12 @@ struct Run {
 
 /// What a batch of recipients is.
 #[derive(Default)]
-struct Batch {
-    messages: Vec<NewMessage>,
-    skipped: i32,
-    rejected: i32,
+pub(super) struct Batch {
+    pub messages: Vec<NewMessage>,
+    /// Of each message, whom legacy knows its recipient as.
+    pub contacts: Vec<i64>,
+    pub skipped: i32,
+    pub rejected: i32,
 }
 
 impl Run {
@@ -229,15 +231,19 @@ impl Expander {
 }
 
 /// The messages of these recipients. An address that is none costs its own recipient the mail, and nobody else.
-fn batch(run: &Run, tenant: TenantId, recipients: Vec<Recipient>) -> Batch {
+pub(super) fn batch(run: &Run, tenant: TenantId, recipients: Vec<Recipient>) -> Batch {
     let mut batch = Batch::default();
     for recipient in recipients {
         if recipient.is_unwanted {
             batch.skipped += 1;
             continue;
         }
+        let contact = recipient.contact;
         match message(run, tenant, recipient) {
-            Some(message) => batch.messages.push(message),
+            Some(message) => {
+                batch.messages.push(message);
+                batch.contacts.push(contact);
+            }
             None => batch.rejected += 1,
         }
     }
@@ -251,6 +257,7 @@ fn message(run: &Run, tenant: TenantId, recipient: Recipient) -> Option<NewMessa
             let address = Address::parse(&recipient.address).ok()?;
             let body = Body {
                 name,
+                contact: Some(recipient.contact),
                 ..Body::default()
             };
             (address.as_str().to_owned(), serde_json::to_string(&body))

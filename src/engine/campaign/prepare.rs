@@ -68,7 +68,8 @@ pub async fn find_campaign(
     Ok(found)
 }
 
-/// Checked as a whole, before anybody is told that it will be sent. `has_links`: there is a URL at which links of ours are served.
+/// Checked as a whole, before anybody is told that it will be sent. `has_links`: there is a URL at which links of ours are served. `traceparent`: of a request
+/// that is recorded.
 ///
 /// # Errors
 ///
@@ -79,13 +80,17 @@ pub async fn make_letter(
     tenant: TenantId,
     (campaign, template): (i64, i64),
     run: Uuid,
+    traceparent: Option<String>,
 ) -> Result<Content, Refused> {
     let found = find_campaign(legacy, tenant, campaign, template).await?;
     let sender = legacy.sender(tenant).await;
     let sender = sender.map_err(|error| Refused::Unread("read the sender", error))?;
     let sender =
         sender.ok_or_else(|| Refused::Unfit("the tenant has no sender's address".to_owned()))?;
-    let letter = letter(run, found, sender);
+    let letter = Letter {
+        traceparent,
+        ..letter(run, found, sender)
+    };
     check(&letter, has_links).map_err(Refused::Unfit)?;
     let body = serde_json::to_string(&letter)
         .map_err(|_| Refused::Unfit("the template cannot be stored".to_owned()))?;
@@ -109,6 +114,9 @@ fn letter(run: Uuid, found: Template, sender: Sender) -> Letter {
         is_template: true,
         link: found.link,
         run: Some(run),
+        // Legacy counts by the two placeholders, and where a template has none, it counts nothing.
+        tracked: None,
+        traceparent: None,
     }
 }
 

@@ -3,12 +3,12 @@
 //! Its own file, because a legacy address that sends at a GET needs its own care.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::prepare::{Content, make_letter};
-use crate::engine::Handle;
+use crate::engine::{Handle, spans};
 use crate::ids::TenantId;
 use crate::modern::json::LegacyJson;
 use crate::modern::problem::Problem;
@@ -34,12 +34,20 @@ pub async fn accept_campaign(
     State(engine): State<Handle>,
     Tenant(tenant): Tenant,
     Path((campaign, template)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<LegacyJson<Accepted>, Problem> {
     let campaign = id_after("campaign-", &campaign)?;
     let template = id_after("template-", &template)?;
     let run = Uuid::now_v7();
     let has_links = engine.public_url.is_some();
-    let content = make_letter(&engine.legacy, has_links, tenant, (campaign, template), run);
+    let content = make_letter(
+        &engine.legacy,
+        has_links,
+        tenant,
+        (campaign, template),
+        run,
+        spans::recorded(&headers),
+    );
     let content = content.await?;
     store(&engine, tenant, run, (campaign, template), &content).await?;
     tracing::info!(%run, %tenant, campaign, template, "a campaign's send was accepted");

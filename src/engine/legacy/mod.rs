@@ -2,6 +2,7 @@
 //!
 //! Its own folder, because it goes when legacy's tables go; the rest of the engine knows of a tenant's campaign what stands here.
 
+mod handback;
 mod schedules;
 mod statements;
 mod texts;
@@ -10,6 +11,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
+pub use handback::{Place, Returned};
 pub use statements::Statements;
 pub use texts::{QueuedText, Reported, StoredService, TextStatements};
 
@@ -46,9 +48,19 @@ pub struct StoredServer {
     pub host: Option<String>,
     pub port: Option<i32>,
     pub username: Option<String>,
-    /// As Laravel's `encrypt()` writes it.
     pub password: Option<String>,
     pub encryption: Option<String>,
+    /// By whom the password is.
+    pub sealed: Sealed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sealed {
+    /// As its `encrypt()` writes it.
+    #[default]
+    ByLaravel,
+    /// As [`crate::engine::sealed`] does.
+    ByUs,
 }
 
 /// One recipient of a campaign.
@@ -170,6 +182,7 @@ impl Legacy {
                 username,
                 password,
                 encryption,
+                sealed: Sealed::ByLaravel,
             },
         ))
     }

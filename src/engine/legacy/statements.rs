@@ -30,14 +30,24 @@ pub struct Statements {
     pub sent: String,
     /// Messages that were not sent and never will be: ids, times. Their quota goes back, once.
     pub failed: String,
+    /// Messages that legacy sends in our place: ids, times. Their quota goes back, once.
+    pub returned: String,
     /// A tenant's messages of no campaign that a server took: tenant, times.
     pub sent_alone: String,
     /// Tenant, campaign, sent, failed, skipped, time: its log, once for a time, and its status.
     pub finished: String,
     /// Tenant, campaign, template, when it is due, time → the schedule's id, of a row that legacy's own cron does not take. No row: one of the two is gone.
     pub store_schedule: String,
-    /// Tenant, schedule, its status ("sent", "failed", or "queued" where it waits again), when it was or is due, time. May be repeated.
+    /// Tenant, schedule, its status ("sent", "failed", "queued" where it waits again, or "pending" where legacy's cron is to take it), when it was or is due, time.
+    /// May be repeated.
     pub schedule_ended: String,
+    /// Nothing → ids for a campaign and for a schedule that nobody else gets.
+    pub return_place: String,
+    /// Tenant, campaign, the first of these ids, contacts, addresses, time: a campaign as that one, of that id, with these recipients, that nobody
+    /// sends yet. A contact of null is found by its address. May be repeated.
+    pub return_recipients: String,
+    /// Tenant, both ids, template, time: that campaign is sent by legacy's own cron, at once. May be repeated.
+    pub return_begin: String,
     /// `[engine.legacy.sms]`.
     pub sms: TextStatements,
 }
@@ -60,10 +70,14 @@ impl Statements {
         let queued = text("queued");
         let sent = text("sent");
         let failed = text("failed");
+        let returned = text("returned");
         let sent_alone = text("sent_alone");
         let finished = text("finished");
         let store_schedule = text("store_schedule");
         let schedule_ended = text("schedule_ended");
+        let return_place = text("return_place");
+        let return_recipients = text("return_recipients");
+        let return_begin = text("return_begin");
         Some(Self {
             campaign: campaign?,
             template: template?,
@@ -76,10 +90,14 @@ impl Statements {
             queued: queued?,
             sent: sent?,
             failed: failed?,
+            returned: returned?,
             sent_alone: sent_alone?,
             finished: finished?,
             store_schedule: store_schedule?,
             schedule_ended: schedule_ended?,
+            return_place: return_place?,
+            return_recipients: return_recipients?,
+            return_begin: return_begin?,
             sms: sms?,
         })
     }

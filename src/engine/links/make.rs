@@ -5,6 +5,7 @@
 use uuid::Uuid;
 
 use super::Config;
+use crate::engine::bounce::verp;
 use crate::engine::tracking::rewrite::{rewrite, rewrite_stored, with_pixel};
 use crate::engine::tracking::target::Targets;
 use crate::engine::tracking::{LinkKeys, Purpose, ShortKey};
@@ -14,6 +15,8 @@ use crate::ids::TenantId;
 pub struct LinkMaker {
     keys: LinkKeys,
     public_url: String,
+    /// Of the envelope's sender.
+    bounce_domain: Option<String>,
 }
 
 impl LinkMaker {
@@ -25,6 +28,7 @@ impl LinkMaker {
         Ok(Some(Self {
             keys,
             public_url: public_url.clone(),
+            bounce_domain: config.bounce_domain.clone(),
         }))
     }
 
@@ -43,9 +47,32 @@ impl LinkMaker {
         message: Uuid,
         targets: &Targets,
     ) -> String {
+        let html = self.lead_through(html, tenant, message, targets);
+        self.with_pixel(&html, tenant, message)
+    }
+
+    /// The links alone: opens are not counted.
+    pub fn lead_through(
+        &self,
+        html: &str,
+        tenant: TenantId,
+        message: Uuid,
+        targets: &Targets,
+    ) -> String {
         let link = |number| self.url(tenant, message, Purpose::Click(number));
-        let html = rewrite_stored(html, &self.public_url, targets, link);
-        with_pixel(&html, &self.url(tenant, message, Purpose::Open))
+        rewrite_stored(html, &self.public_url, targets, link)
+    }
+
+    /// The open pixel alone: clicks are not counted.
+    pub fn with_pixel(&self, html: &str, tenant: TenantId, message: Uuid) -> String {
+        with_pixel(html, &self.url(tenant, message, Purpose::Open))
+    }
+
+    /// To whom a mail of this message comes back. `None`: to its sender.
+    pub fn return_path(&self, tenant: TenantId, message: Uuid) -> Option<String> {
+        let domain = self.bounce_domain.as_ref()?;
+        let local = verp::local_part(&self.keys, tenant, message);
+        Some(format!("{local}@{domain}"))
     }
 
     /// Of the body's own link, and of `List-Unsubscribe`.

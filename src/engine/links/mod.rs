@@ -53,6 +53,8 @@ pub struct Config {
     pub old_keys: Vec<Secret>,
     /// What relays show that hand reports in. Empty: none are taken.
     pub inbound_secret: Secret,
+    /// At which mails come back. `None`: to their senders.
+    pub bounce_domain: Option<String>,
 }
 
 impl Config {
@@ -128,6 +130,11 @@ impl Links {
             .route("/email/n", get(reader::legacy))
             .route("/inbound/bounces", post(inbound::take_report))
             .with_state(Arc::clone(&self.0))
+    }
+
+    /// Legacy's tables are to be told of somebody to whom nothing more is sent.
+    pub fn tell(&self) {
+        self.0.waiting.tell();
     }
 
     /// Until what has been counted so far is written, or could not be: then it waits, and this says nothing of it.

@@ -11,7 +11,7 @@ use crate::ids::TenantId;
 /// Messages of one retry: no attempt begins or ends while it runs.
 pub const MAX_RETRIED: usize = 1000;
 /// Of a tenant's queue so many are looked at for attempts that are under way.
-const LOOK: i32 = 100_000;
+pub(super) const LOOK: i32 = 100_000;
 
 /// Makes these due again, if their last attempt is over; one answer for each, in their order.
 pub async fn retry(

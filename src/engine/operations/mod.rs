@@ -1,11 +1,15 @@
 //! What people do with messages: look at them, send them again, settle them, hold them back.
 //!
 //! Its own folder, because nothing of it is on a message's way: the queue and the worker never ask it. The rules stand in
-//! `migrations/0010_message_operations.sql`, where the admin API, the command line and psql meet the same ones.
+//! `migrations/0010_message_operations.sql` and `0016_return.sql`, where the admin API, the command line and psql meet the same ones.
 
 mod act;
 mod list;
 mod mask;
+mod policies;
+mod returns;
+mod runs;
+mod servers;
 mod show;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +19,10 @@ use uuid::Uuid;
 
 pub use act::{MAX_RETRIED, hold, holds, release, retry, settle, under_way};
 pub use list::{Filter, Listed, list};
+pub use policies::{Policy, SettlingPolicy, policies, set_policy};
+pub use returns::{Handback, Return, Unsent, handbacks, return_tenant, returns, unsent};
+pub use runs::{Run, RunOperation, operate, runs};
+pub use servers::{MailServer, NewMailServer, mail_servers, set_mail_server, unset_mail_server};
 pub use show::show;
 
 /// Who does it, by which way, and why. It stands in `ficus.message_operation`.

@@ -139,7 +139,7 @@ impl Firer {
         let (tenant, legacy) = (TenantId(due.tenant_id), &self.legacy);
         let what = (due.campaign_id, due.template_id);
         match &due.gateway {
-            None => make_letter(legacy, self.has_links, tenant, what, run).await,
+            None => make_letter(legacy, self.has_links, tenant, what, run, None).await,
             Some(gateway) => {
                 let gateway = find_gateway(legacy, tenant, gateway).await?;
                 make_text(legacy, tenant, what, gateway, run).await
@@ -258,6 +258,8 @@ impl Untold {
         match self.state.as_str() {
             "waiting" | "sending" => "queued",
             "sent" => "sent",
+            // Legacy's cron takes it at its time.
+            "returned" => "pending",
             _ => "failed",
         }
     }

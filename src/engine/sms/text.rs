@@ -41,6 +41,9 @@ pub struct TextBody {
     /// Its own. Otherwise it is its content's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Text>,
+    /// Of a request that is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 impl Text {

@@ -18,9 +18,10 @@ use uuid::Uuid;
 use self::told::{Event, Row, Told, sort};
 use super::legacy::{Finished, Legacy};
 use super::letter::Letter;
-use super::message::Channel;
+use super::message::{Channel, MessageId};
 use super::quota::Quotas;
 use super::sms::Text;
+use super::spans::{End, Spans};
 use crate::ids::TenantId;
 
 const READER: &str = "legacy";
@@ -38,6 +39,7 @@ pub struct Teller {
     pub legacy: Legacy,
     pub quotas: Quotas,
     pub engine: Uuid,
+    pub spans: Spans,
 }
 
 impl Teller {
@@ -67,7 +69,9 @@ impl Teller {
             }
         }
         // Another engine need not wait for the lease to end. Should it fail, it does.
-        let left = sqlx::query("select ficus.leave_events($1)").bind(self.engine);
+        let left = sqlx::query("select ficus.leave_events($1, $2)")
+            .bind(READER)
+            .bind(self.engine);
         if let Err(error) = left.execute(&self.pool).await {
             tracing::warn!(%error, "could not leave the events to others");
         }
@@ -105,6 +109,7 @@ impl Teller {
         let is_all = rows.len() < BATCH as usize;
         let events: Vec<Event> = rows.into_iter().filter_map(Row::event).collect();
         let links = self.links(&events).await?;
+        let ends = ends(&events);
         let told = sort(events, &links);
         self.tell(&told).await?;
         if !self.count(&xid, seq, &told.counts).await? {
@@ -113,6 +118,7 @@ impl Teller {
         }
         self.tell_alone(Channel::Email, told.email.alone).await?;
         self.tell_alone(Channel::Sms, told.sms.alone).await?;
+        self.spans.messages_ended(ends).await;
         if is_all {
             self.finish(&horizon).await?;
         }
@@ -176,6 +182,9 @@ impl Teller {
                 .execute(&self.pool)
                 .await?;
         }
+        if !told.email.returned.is_empty() {
+            self.legacy.returned(&told.email.returned).await?;
+        }
         Ok(())
     }
 
@@ -219,7 +228,7 @@ impl Teller {
     async fn finish(&self, horizon: &str) -> Result<(), sqlx::Error> {
         type Run = (Uuid, i64, i64, i32, i32, i32, DateTime<Utc>, bool);
         let finished: Vec<Run> = sqlx::query_as(
-            "select f.id, f.tenant_id, f.campaign_id, f.sent, f.failed, f.skipped, f.finished_at, r.channel = 'sms'
+            "select f.id, f.tenant_id, f.campaign_id, f.sent, f.failed - r.returned, f.skipped, f.finished_at, r.channel = 'sms'
              from ficus.finish_runs($1) as f join ficus.campaign_run as r on r.id = f.id",
         )
         .bind(horizon)
@@ -240,8 +249,28 @@ impl Teller {
                 .bind(id)
                 .execute(&self.pool)
                 .await?;
+            self.spans.run_ended(id, tenant, (sent, failed)).await;
             tracing::info!(run = %id, tenant, campaign, sent, failed, skipped, "a campaign was sent");
         }
         Ok(())
     }
+}
+
+/// Of messages that share no text: a campaign's are told of with their campaign.
+fn ends(events: &[Event]) -> Vec<End> {
+    let over = events.iter().filter(|it| {
+        let is_end = matches!(
+            it.state.as_str(),
+            "accepted" | "failed" | "dead" | "unknown" | "cancelled"
+        );
+        is_end && it.content_id.is_none()
+    });
+    over.map(|it| End {
+        id: MessageId(it.id),
+        tenant: it.tenant_id,
+        state: it.state.clone(),
+        code: it.code.clone(),
+        at: it.at,
+    })
+    .collect()
 }

@@ -79,6 +79,8 @@ pub struct Told {
 pub struct Ends {
     pub sent: Vec<(MessageId, DateTime<Utc>)>,
     pub failed: Vec<(MessageId, DateTime<Utc>)>,
+    /// Given back: legacy sends in their place.
+    pub returned: Vec<(MessageId, DateTime<Utc>)>,
     /// Of no campaign: how many were sent and how many failed, by tenant.
     pub alone: BTreeMap<TenantId, (Vec<DateTime<Utc>>, u32)>,
 }
@@ -145,6 +147,7 @@ pub fn sort(events: Vec<Event>, links: &HashMap<Uuid, String>) -> Told {
                 at: event.at,
             }),
             (1, Some(_)) => ends.sent.push((id, event.at)),
+            (2, Some(_)) if event.code == "returned" => ends.returned.push((id, event.at)),
             (2, Some(_)) => ends.failed.push((id, event.at)),
             (1, None) => ends.alone.entry(tenant).or_default().0.push(event.at),
             (2, None) => ends.alone.entry(tenant).or_default().1 += 1,

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, Record, collector, spans};
+use super::{Config, Left, collector, spans};
 use crate::telemetry::Metrics;
 
 /// Requests in one batch, of some six spans each.
@@ -25,7 +25,7 @@ const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// The collector's end of the traces.
 pub struct Exporter {
-    waiting: mpsc::Receiver<Box<Record>>,
+    waiting: mpsc::Receiver<Left>,
     collector: SpanExporter,
     timeout: Duration,
     sent: Counter,
@@ -38,7 +38,7 @@ impl Exporter {
     pub(super) fn connect(
         config: &Config,
         endpoint: &str,
-        waiting: mpsc::Receiver<Box<Record>>,
+        waiting: mpsc::Receiver<Left>,
         metrics: &Metrics,
     ) -> anyhow::Result<Self> {
         let mut collector = collector::open(config, endpoint)?;
@@ -102,8 +102,8 @@ impl Exporter {
     }
 
     /// What cannot be sent now is not tried again later: the next batch is newer, and memory has a bound.
-    async fn send(&mut self, batch: &[Box<Record>]) {
-        let spans: Vec<_> = batch.iter().flat_map(|record| spans::of(record)).collect();
+    async fn send(&mut self, batch: &[Left]) {
+        let spans: Vec<_> = batch.iter().flat_map(spans::of_left).collect();
         let count = spans.len() as u64;
         let sent = match timeout(self.timeout, self.collector.export(spans)).await {
             Ok(sent) => sent.map_err(|e| e.to_string()),

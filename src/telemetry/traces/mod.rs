@@ -1,10 +1,11 @@
 //! Traces: which requests are recorded, what is kept of them, and how their spans reach a collector.
 //!
 //! Its own folder, because a request only leaves timestamps behind; that those become OpenTelemetry's spans concerns
-//! nobody outside. [`sample`] chooses, [`record`] is what a request leaves, [`spans`] makes spans of it, [`export`] sends them
+//! nobody outside. [`sample`] chooses, [`record`] is what a request leaves, [`ended`] what outlives one, [`spans`] makes spans of it, [`export`] sends them
 //! to a [`collector`].
 
 mod collector;
+mod ended;
 pub mod export;
 mod record;
 mod sample;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
+pub use ended::Ended;
 pub use export::Exporter;
 pub use record::{Attempt, Record, Trace};
 pub use sample::{Parent, Sampling};
@@ -67,11 +69,26 @@ impl SpanCounters {
     }
 }
 
+/// What spans are made of.
+pub enum Left {
+    Request(Box<Record>),
+    Ended(Ended),
+}
+
+impl Left {
+    fn count_spans(&self) -> u64 {
+        match self {
+            Self::Request(record) => record.count_spans(),
+            Self::Ended(_) => 1,
+        }
+    }
+}
+
 /// The requests' end of the traces. Clones share one queue. There is none where traces are off.
 #[derive(Clone)]
 pub struct Tracer {
     sampling: Arc<ArcSwap<Sampling>>,
-    queue: mpsc::Sender<Box<Record>>,
+    queue: mpsc::Sender<Left>,
     dropped: Counter,
 }
 
@@ -117,10 +134,19 @@ impl Tracer {
 
     /// Never waits: what finds the queue full is dropped and counted.
     pub fn submit(&self, record: Box<Record>) {
-        if let Err(refused) = self.queue.try_send(record) {
-            let (mpsc::error::TrySendError::Full(record)
-            | mpsc::error::TrySendError::Closed(record)) = refused;
-            self.dropped.inc_by(record.count_spans());
+        self.push(Left::Request(record));
+    }
+
+    /// As [`Self::submit`]: whoever asks has found that its request was recorded.
+    pub fn submit_ended(&self, ended: Ended) {
+        self.push(Left::Ended(ended));
+    }
+
+    fn push(&self, left: Left) {
+        if let Err(refused) = self.queue.try_send(left) {
+            let (mpsc::error::TrySendError::Full(left) | mpsc::error::TrySendError::Closed(left)) =
+                refused;
+            self.dropped.inc_by(left.count_spans());
         }
     }
 }

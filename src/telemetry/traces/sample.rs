@@ -15,6 +15,25 @@ pub struct Parent {
     pub sampled: bool,
 }
 
+impl Parent {
+    /// A `traceparent` of version 00 (W3C Trace Context, section 3.2). `None`: it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let (version, trace) = (parts.next()?, parts.next()?);
+        let (span, flags) = (parts.next()?, parts.next()?);
+        let is_whole = version == "00" && parts.next().is_none();
+        if !is_whole || (trace.len(), span.len(), flags.len()) != (32, 16, 2) {
+            return None;
+        }
+        let parent = Self {
+            trace: u128::from_str_radix(trace, 16).ok()?,
+            span: u64::from_str_radix(span, 16).ok()?,
+            sampled: u8::from_str_radix(flags, 16).ok()? & 1 == 1,
+        };
+        (parent.trace != 0 && parent.span != 0).then_some(parent)
+    }
+}
+
 /// Whom to follow, and how many of the others.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sampling {
@@ -94,6 +113,25 @@ mod tests {
         };
         assert!(sampling(0).takes(Some(&parent(true)), u32::MAX));
         assert!(!sampling(1_000_000).takes(Some(&parent(false)), 0));
+    }
+
+    #[test]
+    fn a_traceparent_is_read_to_the_letter() {
+        let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let parent = Parent::parse(text).expect("one");
+        assert_eq!(parent.trace, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+        assert_eq!(parent.span, 0xb7ad_6b71_6920_3331);
+        assert!(parent.sampled);
+        for bad in [
+            "",
+            &text[..54],
+            &text.replace("00-0", "01-0"),
+            &format!("{text}-00"),
+            &text.replace("b7ad6b7169203331", "0000000000000000"),
+            &text.replace("0af7", "xyzw"),
+        ] {
+            assert_eq!(Parent::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

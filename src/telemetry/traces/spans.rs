@@ -12,12 +12,57 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::{Attempt, Record};
+use super::{Attempt, Ended, Left, Record};
 
 /// What the conventions know; any other is `_OTHER`, since clients may make methods up.
 const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT",
 ];
+
+/// Whatever was left behind.
+pub fn of_left(left: &Left) -> Vec<SpanData> {
+    match left {
+        Left::Request(record) => of(record),
+        Left::Ended(ended) => vec![of_ended(ended)],
+    }
+}
+
+/// One span, in the trace of the request that asked for it.
+fn of_ended(ended: &Ended) -> SpanData {
+    let attributes = ended.attributes.iter();
+    SpanData {
+        span_context: SpanContext::new(
+            TraceId::from_bytes(ended.parent.trace.to_be_bytes()),
+            SpanId::from_bytes((rand::random::<u64>() | 1).to_be_bytes()),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::NONE,
+        ),
+        parent_span_id: SpanId::from_bytes(ended.parent.span.to_be_bytes()),
+        parent_span_is_remote: true,
+        span_kind: SpanKind::Consumer,
+        name: Cow::Borrowed(ended.name),
+        start_time: ended.begun.min(ended.ended),
+        end_time: ended.ended,
+        attributes: attributes
+            .map(|(name, value)| KeyValue::new(*name, value.clone()))
+            .collect(),
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status: match ended.is_failed {
+            true => failed(),
+            false => Status::Unset,
+        },
+        instrumentation_scope: scope(),
+    }
+}
+
+fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder("ficus")
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .build()
+}
 
 /// The root first, then its phases in the order in which they began.
 pub fn of(record: &Record) -> Vec<SpanData> {
@@ -92,9 +137,7 @@ impl Maker<'_> {
             events: SpanEvents::default(),
             links: SpanLinks::default(),
             status: Status::Unset,
-            instrumentation_scope: InstrumentationScope::builder("ficus")
-                .with_version(env!("CARGO_PKG_VERSION"))
-                .build(),
+            instrumentation_scope: scope(),
         }
     }
 

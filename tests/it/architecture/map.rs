@@ -30,7 +30,7 @@ pub const IMPORTS: [(&str, &[&str]); 20] = [
         &["alerts", "db", "flags", "ids", "secret", "telemetry"],
     ),
     // proxy: `ficus explain` walks the same steps as a request, so it asks the proxy's own explainer. alerts: it lists them.
-    // engine: what operators do with messages.
+    // engine: what operators do with messages, and the seal of tenants' credentials, which pass through here. secret: these.
     (
         "control",
         &[
@@ -40,6 +40,7 @@ pub const IMPORTS: [(&str, &[&str]); 20] = [
             "ids",
             "proxy",
             "rollout",
+            "secret",
             "telemetry",
         ],
     ),
@@ -94,12 +95,12 @@ pub const IMPORTS: [(&str, &[&str]); 20] = [
         ],
     ),
     // control and rollout: the CLI speaks the API's own types, and runs its routes in this process for --direct. alerts and
-    // identity: `ficus check` asks their places whether they answer. engine: the API's types of messages.
+    // identity: `ficus check` asks their places whether they answer. engine: the API's types of messages. secret: the key that --direct seals with.
     (
         "cli",
         &[
             "alerts", "app", "config", "control", "db", "demo", "engine", "flags", "identity",
-            "ids", "proxy", "rollout",
+            "ids", "proxy", "rollout", "secret",
         ],
     ),
     // The product's user: it starts ficus as anybody would.
@@ -213,6 +214,7 @@ pub const FENCES: [Fence; 8] = [
                 "src/cli/backend.rs",
                 "the client of the admin API and of the sockets",
             ),
+            ("src/cli/engine_client.rs", "the client of the engine"),
             (
                 "src/engine/attachment/",
                 "the files that a message names by URL",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ficus::config::Config;
 use ficus::engine;
 use ficus::telemetry::Metrics;
+use ficus::telemetry::traces::Tracer;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -89,6 +90,15 @@ impl Engine {
     }
 
     pub async fn sending_to(tables: Arc<Tables>, mail: MailServer, more: &str) -> Self {
+        Self::traced(tables, mail, more, None).await
+    }
+
+    pub async fn traced(
+        tables: Arc<Tables>,
+        mail: MailServer,
+        more: &str,
+        tracer: Option<Tracer>,
+    ) -> Self {
         let text = format!(
             "[engine]\nrelay = \"{}\"\npublic_url = \"http://mail.test\"\nlease = \"5s\"\n{more}",
             mail.address
@@ -101,7 +111,7 @@ impl Engine {
             tables.pool().clone(),
             tables.legacy.pool().clone(),
             "test".to_owned(),
-            &metrics.engine,
+            (&metrics.engine, tracer),
             (&tasks, &stop),
         );
         Self {

@@ -139,7 +139,7 @@ async fn a_reader_whose_turn_is_over_ends_no_campaign() {
 }
 
 /// Many recipients of campaign 21.
-async fn crowd(tables: &Tables) {
+pub(super) async fn crowd(tables: &Tables) {
     tables
         .change_legacy(
             "insert into email_contacts (id, owner_id, name, email, created_at, updated_at)
@@ -151,7 +151,7 @@ async fn crowd(tables: &Tables) {
         .await;
 }
 
-async fn change(tables: &Tables, sql: &'static str) {
+pub(super) async fn change(tables: &Tables, sql: &'static str) {
     let done = sqlx::raw_sql(sql).execute(tables.pool()).await;
     done.expect("a change of ours");
 }

@@ -2,6 +2,10 @@
 //!
 //! Its own file, because what operators see stands on the real tables; the races are in `queue/operations.rs`.
 
+mod policies;
+mod returns;
+mod runs;
+mod servers;
 mod writes;
 
 use axum::http::{Method, StatusCode};

@@ -65,6 +65,10 @@ impl Service {
         self.address
     }
 
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Answers nothing more, and lets go of what it served.
     pub async fn stop(&mut self) {
         self.stop.cancel();

@@ -15,12 +15,12 @@ use uuid::Uuid;
 use crate::engine::address::{Address, Mailbox};
 use crate::engine::attachment::{self, Source};
 use crate::engine::idempotency::{Fingerprint, Key, Purpose};
-use crate::engine::letter::{Body, Letter, NamedServer, Party, StoredFile};
+use crate::engine::letter::{Body, Letter, NamedServer, Party, StoredFile, Tracked};
 use crate::engine::mail::header::{FileName, Subject};
 use crate::engine::message::{Channel, MessageId, NewMessage};
 use crate::engine::template::BODY_LIMIT;
 use crate::ids::TenantId;
-use shape::{Attachment, Content, ProviderConfig, Request};
+use shape::{Attachment, Content, ProviderConfig, Request, Tracking};
 
 /// Nothing is accepted that is due later.
 const MOST_AHEAD: TimeDelta = TimeDelta::days(366);
@@ -46,10 +46,15 @@ impl Fault {
     }
 }
 
-/// The message of one of a request's items, for `tenant`.
-pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMessage, Fault> {
+/// The message of one of a request's items, for `tenant`. `traceparent`: of a request that is recorded.
+pub fn read(
+    item: Value,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+    traceparent: Option<&str>,
+) -> Result<NewMessage, Fault> {
     if item["type"] == "sms" {
-        return text::read(item, tenant, now);
+        return text::read(item, tenant, now, traceparent);
     }
     let fingerprint = fingerprint(&item);
     let request: Request = serde_json::from_value(item).map_err(|error| {
@@ -68,7 +73,8 @@ pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMess
         request.recipient.name.as_deref(),
     )?;
     let due_at = due_at(request.send_at, now)?;
-    let letter = letter(request.content, !request.variables.is_empty())?;
+    let mut letter = letter(request.content, !request.variables.is_empty())?;
+    letter.tracked = request.tracking.and_then(tracked);
     check_variables(&letter, &request.variables)?;
     let id = MessageId::new();
     let key = match (
@@ -93,6 +99,8 @@ pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMess
         variables: request.variables,
         letter: Some(letter),
         server: request.provider_config.map(server).transpose()?,
+        contact: None,
+        traceparent: traceparent.map(str::to_owned),
     };
     let body = serde_json::to_string(&body)
         .map_err(|_| Fault::new("shape", "the message cannot be written as JSON"))?;
@@ -117,6 +125,16 @@ pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMess
         content: None,
         due_at,
     })
+}
+
+/// `None`: nothing is asked for.
+fn tracked(asked: Tracking) -> Option<Tracked> {
+    let (opens, clicks) = (asked.open_tracking, asked.click_tracking);
+    let tracked = Tracked {
+        opens: opens.unwrap_or_default(),
+        clicks: clicks.unwrap_or_default(),
+    };
+    (tracked != Tracked::default()).then_some(tracked)
 }
 
 /// Of what the message says: its ids and times may differ when the same one is handed in again.
@@ -200,6 +218,8 @@ fn letter(content: Content, is_template: bool) -> Result<Letter, Fault> {
         is_template,
         link: None,
         run: None,
+        tracked: None,
+        traceparent: None,
     })
 }
 

@@ -19,7 +19,6 @@ pub struct Request {
     pub recipient: Recipient,
     pub content: Content,
     pub provider_config: Option<ProviderConfig>,
-    #[allow(dead_code, reason = "part of the shape")]
     pub tracking: Option<Tracking>,
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
@@ -78,11 +77,11 @@ pub struct ProviderConfig {
     pub smtp_encryption: Option<String>,
 }
 
-/// Part of the shape; links are ours.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "part of the shape")]
 pub struct Tracking {
+    /// Legacy's: our links have the message's id.
+    #[allow(dead_code, reason = "part of the shape")]
     pub tracker_uuid: Option<Uuid>,
     pub open_tracking: Option<bool>,
     pub click_tracking: Option<bool>,

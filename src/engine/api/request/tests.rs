@@ -29,12 +29,12 @@ fn with(place: &str, value: Value) -> Value {
 }
 
 fn code(item: Value) -> &'static str {
-    read(item, TENANT, Utc::now()).unwrap_err().code
+    read(item, TENANT, Utc::now(), None).unwrap_err().code
 }
 
 #[test]
 fn a_message_is_for_whom_it_names() {
-    let message = read(item(), TENANT, Utc::now()).unwrap();
+    let message = read(item(), TENANT, Utc::now(), None).unwrap();
     assert_eq!(
         (message.recipient.as_str(), message.due_at),
         ("Ann@example.com", None)
@@ -107,7 +107,7 @@ fn each_fault_is_precise() {
             "provider_config",
         ),
     ] {
-        match read(with(place, value.clone()), TENANT, Utc::now()) {
+        match read(with(place, value.clone()), TENANT, Utc::now(), None) {
             Err(fault) => assert_eq!(fault.code, expected, "{place}: {}", fault.detail),
             Ok(_) => assert_eq!("none", expected, "{place} = {value}"),
         }
@@ -118,7 +118,7 @@ fn each_fault_is_precise() {
 fn a_variable_without_a_value_is_told_by_name() {
     let mut item = with("/content/body_html", json!("<p>{first} {last}</p>"));
     item["variables"] = json!({ "first": "Ann" });
-    let fault = read(item, TENANT, Utc::now()).unwrap_err();
+    let fault = read(item, TENANT, Utc::now(), None).unwrap_err();
     assert_eq!(
         (fault.code, fault.detail.as_str()),
         ("variable", "the recipient has no value for {last}")
@@ -128,7 +128,8 @@ fn a_variable_without_a_value_is_told_by_name() {
         read(
             with("/content/body_html", json!("<style>p{color:red}</style>")),
             TENANT,
-            Utc::now()
+            Utc::now(),
+            None
         )
         .is_ok()
     );
@@ -140,6 +141,7 @@ fn a_fault_repeats_no_value() {
         with("/campaign_id", json!("ann@example.com")),
         TENANT,
         Utc::now(),
+        None,
     )
     .unwrap_err();
     assert_eq!(fault.code, "shape");
@@ -149,7 +151,7 @@ fn a_fault_repeats_no_value() {
 #[test]
 fn the_same_message_has_the_same_key_and_print_whatever_its_ids() {
     let of = |item| {
-        let message = read(item, TENANT, Utc::now()).unwrap();
+        let message = read(item, TENANT, Utc::now(), None).unwrap();
         (message.key, message.fingerprint)
     };
     let keyed = with("/idempotency_key", json!("order-7"));

@@ -57,7 +57,12 @@ struct Content {
     from: Option<String>,
 }
 
-pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMessage, Fault> {
+pub fn read(
+    item: Value,
+    tenant: TenantId,
+    now: DateTime<Utc>,
+    traceparent: Option<&str>,
+) -> Result<NewMessage, Fault> {
     let fingerprint = fingerprint(&item);
     let request: Request = serde_json::from_value(item)
         .map_err(|error| Fault::new("shape", without_values(&error.to_string())))?;
@@ -116,6 +121,7 @@ pub fn read(item: Value, tenant: TenantId, now: DateTime<Utc>) -> Result<NewMess
         name,
         variables: request.variables,
         text: None,
+        traceparent: traceparent.map(str::to_owned),
     };
     check(&text, &body)?;
     body.text = Some(text);
@@ -185,7 +191,7 @@ mod tests {
             "gateway": "twilio",
         });
         change(&mut item);
-        super::super::read(item, TenantId(7), Utc::now())
+        super::super::read(item, TenantId(7), Utc::now(), None)
     }
 
     #[test]

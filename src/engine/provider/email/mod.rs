@@ -3,23 +3,32 @@
 //! Its own folder, because here the parts meet that know nothing of each other: letters, legacy's settings and SMTP.
 
 mod outcome;
+mod own;
 mod servers;
+mod suppress;
 
-use super::{Intent, Outcome, Provider};
+use super::{Intent, Outcome, Provider, smtp};
 use crate::engine::compose::Composer;
 use crate::engine::queue::Due;
 use crate::engine::retry::Class;
 
+pub use own::OwnServers;
 pub use servers::{Servers, Settings};
+pub use suppress::Suppressor;
 
 pub struct Email {
     composer: Composer,
     servers: Servers,
+    suppressor: Suppressor,
 }
 
 impl Email {
-    pub fn new(composer: Composer, servers: Servers) -> Self {
-        Self { composer, servers }
+    pub fn new(composer: Composer, servers: Servers, suppressor: Suppressor) -> Self {
+        Self {
+            composer,
+            servers,
+            suppressor,
+        }
     }
 }
 
@@ -42,9 +51,12 @@ impl Provider for Email {
             Err(missing) => return Outcome::of(Class::from(missing), missing.code()),
         };
         let intent = intent.record(server.name.clone());
-        outcome::told(
-            server.name,
-            server.pool.send(composed.message, intent).await,
-        )
+        let sent = server.pool.send(composed.message, intent).await;
+        let is_nobody = matches!(&sent, smtp::Outcome::Failed { fault, .. } if fault.suppress);
+        let outcome = outcome::told(server.name, sent);
+        if is_nobody {
+            self.suppressor.suppress(due, &outcome.code).await;
+        }
+        outcome
     }
 }

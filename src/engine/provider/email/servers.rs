@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
-use crate::engine::legacy::{Legacy, StoredServer};
+use super::own::OwnServers;
+use crate::engine::legacy::{Legacy, Sealed, StoredServer};
 use crate::engine::letter::NamedServer;
 use crate::engine::provider::smtp::{Credentials, Limits, Pool, Security, Server};
 use crate::engine::retry::Class;
 use crate::ids::TenantId;
 use crate::laravel;
 use crate::laravel::envelope::Opener;
+use crate::secret::Secret;
 
 /// How long a tenant's settings are believed.
 const SETTINGS: Duration = Duration::from_secs(5);
@@ -36,6 +38,7 @@ pub struct Settings {
 
 pub struct Servers {
     legacy: Legacy,
+    own: OwnServers,
     settings: Settings,
     stored: Cache<TenantId, Arc<StoredServer>>,
     pools: Cache<Key, Found>,
@@ -84,7 +87,7 @@ impl From<Missing> for Class {
 }
 
 impl Servers {
-    pub fn new(legacy: Legacy, settings: Settings) -> Self {
+    pub fn new(legacy: Legacy, own: OwnServers, settings: Settings) -> Self {
         let stored = Cache::builder()
             .max_capacity(MOST_SERVERS)
             .time_to_live(SETTINGS)
@@ -95,6 +98,7 @@ impl Servers {
             .build();
         Self {
             legacy,
+            own,
             settings,
             stored,
             pools,
@@ -118,24 +122,28 @@ impl Servers {
         // One pool, however many messages find that there is none.
         let made = self
             .pools
-            .try_get_with(key, async { self.connect(&stored) })
+            .try_get_with(key, async { self.connect(tenant, &stored) })
             .await;
         made.map_err(|missing| *missing)
     }
 
     async fn stored(&self, tenant: TenantId) -> Result<Arc<StoredServer>, Missing> {
         let read = async {
-            let found = self.legacy.server(tenant).await.map_err(|error| {
+            let away = |error: sqlx::Error| {
                 tracing::warn!(%error, %tenant, "could not read a tenant's mail server");
                 Missing::Database
-            })?;
+            };
+            let found = match self.own.find(tenant).await.map_err(away)? {
+                Some(own) => Some(own),
+                None => self.legacy.server(tenant).await.map_err(away)?,
+            };
             found.map(Arc::new).ok_or(Missing::None)
         };
         let found = self.stored.try_get_with(tenant, read).await;
         found.map_err(|missing| *missing)
     }
 
-    fn connect(&self, stored: &StoredServer) -> Result<Found, Missing> {
+    fn connect(&self, tenant: TenantId, stored: &StoredServer) -> Result<Found, Missing> {
         let (host, port) = match (&stored.host, &self.settings.relay) {
             (Some(host), _) => {
                 let port = stored.port.unwrap_or(DEFAULT_PORT.into());
@@ -149,7 +157,7 @@ impl Servers {
         let mut server = Server::new(host, port);
         server.local_name.clone_from(&self.settings.local_name);
         server.security = security(stored.encryption.as_deref()).ok_or(Missing::Unusable)?;
-        server.credentials = self.credentials(stored)?;
+        server.credentials = self.credentials(tenant, stored)?;
         let limits = Limits {
             connections: self.settings.connections,
             ..Limits::default()
@@ -158,13 +166,26 @@ impl Servers {
         Ok(Found { pool, name })
     }
 
-    fn credentials(&self, stored: &StoredServer) -> Result<Option<Credentials>, Missing> {
+    fn credentials(
+        &self,
+        tenant: TenantId,
+        stored: &StoredServer,
+    ) -> Result<Option<Credentials>, Missing> {
         let Some(user) = stored.username.clone().filter(|user| !user.is_empty()) else {
             return Ok(None);
         };
         let sealed = stored.password.as_deref().unwrap_or_default();
-        let opener = self.settings.opener.as_ref().ok_or(Missing::Password)?;
-        let password = laravel::decrypt(opener, sealed).map_err(|_| Missing::Password)?;
+        let password = match stored.sealed {
+            Sealed::ByLaravel => {
+                let opener = self.settings.opener.as_ref().ok_or(Missing::Password)?;
+                laravel::decrypt(opener, sealed).map_err(|_| Missing::Password)?
+            }
+            Sealed::ByUs if sealed.is_empty() => Secret::default(),
+            Sealed::ByUs => self.own.open(tenant, sealed).map_err(|fault| {
+                tracing::warn!(%fault, %tenant, "the password of a tenant's mail server does not open");
+                Missing::Password
+            })?,
+        };
         Ok(Some(Credentials::Password { user, password }))
     }
 }
@@ -187,6 +208,7 @@ impl From<&NamedServer> for StoredServer {
             username: named.username.clone(),
             password: named.password.clone(),
             encryption: named.encryption.clone(),
+            sealed: Sealed::ByLaravel,
         }
     }
 }

@@ -44,6 +44,7 @@ fn config() -> Config {
         key: Secret::new("k".repeat(32)),
         old_keys: vec![Secret::new("o".repeat(32))],
         inbound_secret: Secret::new("only-for-tests-1"),
+        bounce_domain: None,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Its own file, because a message is settled once, and sent again only where somebody said so.
 
 use ficus::engine::message::{End, MessageId};
-use ficus::engine::operations::{self, Settled, State, Verdict};
+use ficus::engine::operations::{self, Settled, SettlingPolicy, State, Verdict};
 use ficus::engine::queue::{Place, Queue};
 use ficus::ids::TenantId;
 use sqlx::{PgConnection, PgPool};
@@ -142,4 +142,47 @@ async fn the_policy_settles_what_has_been_uncertain_for_long_and_nothing_else() 
         let traces = "select count(*) from ficus.message_operation where source = 'policy'";
         assert_eq!(count(pool, traces).await, 1);
     }
+}
+
+#[tokio::test]
+async fn a_tenants_own_policy_settles_its_messages_and_nobody_elses() {
+    let database = Database::new().await;
+    let pool = database.pool();
+    let mut messages = Vec::new();
+    for tenant in [TenantId(7), TenantId(8)] {
+        let id = accept(pool, tenant, 1).await[0];
+        sqlx::query("insert into ficus.attempt_end (id, number, tenant_id, state, code, at) values ($1, 1, $2, 'uncertain', 'interrupted', now() - interval '25 hours')")
+            .bind(id.0)
+            .bind(tenant.0)
+            .execute(pool)
+            .await
+            .unwrap();
+        messages.push(id);
+    }
+    let mut connection = pool.acquire().await.unwrap();
+    let own = Some(SettlingPolicy::AtLeastOnce);
+    for expected in [true, false] {
+        let set = operations::set_policy(&mut connection, TenantId(8), own, BY).await;
+        assert_eq!(set.unwrap(), expected);
+    }
+    let settled: i32 = sqlx::query_scalar(
+        "select ficus.settle_uncertain('at_most_once', interval '24 hours', 1000)",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert_eq!(settled, 2);
+    let reason = "select o.after from ficus.message_operation as o where o.message_id = $1";
+    for (id, became) in messages.iter().zip(["unknown", "resend"]) {
+        let after: String = sqlx::query_scalar(reason)
+            .bind(id.0)
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        assert_eq!(after, became);
+    }
+    operations::set_policy(&mut connection, TenantId(8), None, BY)
+        .await
+        .unwrap();
+    assert!(operations::policies(pool, 10).await.unwrap().is_empty());
 }
