@@ -70,13 +70,13 @@ as $$
 $$;
 comment on function ficus.leave_runs is 'An engine works on campaigns no more.';
 
--- And its reading, when it has dealt with what it read.
-create function ficus.leave_events(reader text, engine uuid) returns void
+-- And a task that one engine at a time does, when it has dealt with what it had in its hands.
+create function ficus.leave_turn(reader text, engine uuid) returns void
     language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
     update ficus.event_reader as e set engine_id = null, lease_until = '-infinity' where e.name = reader and e.engine_id = engine
 $$;
-comment on function ficus.leave_events is 'An engine reads events no more.';
+comment on function ficus.leave_turn is 'An engine does a task no more.';
 
 -- Locks a run for the transaction in which its next messages are accepted: cancelling waits for it. False: it is not where it was thought to be.
 create function ficus.lock_run(run uuid, stood bigint) returns boolean
@@ -223,7 +223,7 @@ begin
     grant select on ficus.campaign_run to ficus_read;
     for thing in
         select p.oid::regprocedure::text from pg_proc as p where p.pronamespace = 'ficus'::regnamespace and p.proname in (
-            'begin_run', 'claim_run', 'leave_runs', 'leave_events', 'lock_run', 'advance_run', 'count_runs', 'finish_runs', 'close_run', 'pause_run', 'resume_run', 'cancel_run',
+            'begin_run', 'claim_run', 'leave_runs', 'leave_turn', 'lock_run', 'advance_run', 'count_runs', 'finish_runs', 'close_run', 'pause_run', 'resume_run', 'cancel_run',
             'end_cancel')
     loop
         execute format('alter function %s owner to ficus_owner', thing);

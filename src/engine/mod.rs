@@ -42,6 +42,7 @@ pub mod submit;
 pub mod template;
 pub mod tenancy;
 pub mod tracking;
+mod turn;
 pub mod worker;
 
 use std::collections::BTreeMap;

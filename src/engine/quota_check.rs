@@ -12,12 +12,13 @@ use uuid::Uuid;
 use super::drift::{Count, Drift, Judge};
 use super::legacy::Legacy;
 use super::message::Channel;
+use super::turn::Turn;
 use crate::alerts::{Alert, Severity, raise};
 use crate::ids::TenantId;
 use crate::telemetry::EngineMetrics;
 
-/// As `ficus.event_reader` has it: who checks is decided as who reads events.
-const READER: &str = "quota-check";
+/// As `ficus.event_reader` has it: one engine checks.
+const TASK: &str = "quota-check";
 const EVERY: Duration = Duration::from_secs(3600);
 /// Longer than an hour, so that who checked checks again, and sees two in a row.
 const LEASE: Duration = Duration::from_secs(5400);
@@ -72,14 +73,20 @@ impl QuotaCheck {
 
     /// Until `stop`, at once and then every hour, in one of the engines.
     pub async fn run(mut self, engine: Uuid, stop: CancellationToken) {
+        let turn = Turn {
+            pool: self.pool.clone(),
+            task: TASK,
+            engine,
+            lease: LEASE,
+        };
         let mut hour = interval(EVERY);
         hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return turn.leave().await,
                 _ = hour.tick() => {}
             }
-            let checked = match self.is_mine(engine).await {
+            let checked = match turn.take().await {
                 Ok(true) => self.check().await,
                 Ok(false) => continue,
                 Err(error) => Err(error),
@@ -88,17 +95,6 @@ impl QuotaCheck {
                 tracing::warn!(%error, "could not compare the quota with legacy's; it is done again in an hour");
             }
         }
-    }
-
-    async fn is_mine(&self, engine: Uuid) -> Result<bool, sqlx::Error> {
-        let taken: Option<Option<bool>> =
-            sqlx::query_scalar("select ficus.take_reader($1, $2, $3)")
-                .bind(READER)
-                .bind(engine)
-                .bind(LEASE)
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(taken.flatten() == Some(true))
     }
 
     /// Looks once. People are told of what differs now and differed in the look before; what differs no more is no alert any more.

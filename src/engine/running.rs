@@ -32,6 +32,7 @@ use super::sms::Accounts;
 use super::spans::Spans;
 use super::status::Teller;
 use super::submit::Submitter;
+use super::turn::Turn;
 use super::worker::{self, Hints, House, Options, Worker, keep_house};
 use super::{Config, Email, Handle, router};
 use crate::laravel::envelope::{AppKey, Opener};
@@ -88,6 +89,12 @@ pub fn start(
     );
     let callbacks = Callbacks::new(ficus.clone(), accounts, config, metrics.clone())?;
     let (engine, campaigns) = (Uuid::now_v7(), Arc::new(Notify::new()));
+    let turn = |(task, lease)| Turn {
+        pool: ficus.clone(),
+        task,
+        engine,
+        lease,
+    };
     let expander = Expander {
         pool: ficus.clone(),
         legacy: legacy.clone(),
@@ -109,7 +116,7 @@ pub fn start(
         pool: ficus.clone(),
         legacy: legacy.clone(),
         quotas: quotas.clone(),
-        engine,
+        turn: turn(Teller::TASK),
         spans: Spans {
             pool: ficus.clone(),
             tracer,
@@ -120,7 +127,7 @@ pub fn start(
     let returner = Returner {
         pool: ficus.clone(),
         legacy: legacy.clone(),
-        engine,
+        turn: turn(Returner::TASK),
         capability: config.capability.clone(),
         on_rollback: config.on_rollback,
     };

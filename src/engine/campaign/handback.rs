@@ -12,11 +12,9 @@ use uuid::Uuid;
 use super::expand::{BATCH, Run, batch};
 use crate::engine::OnRollback;
 use crate::engine::legacy::{Legacy, Place, Returned};
+use crate::engine::turn::Turn;
 use crate::ids::TenantId;
 
-/// As `ficus.event_reader` has it: who returns is decided as who reads events.
-const READER: &str = "return";
-const LEASE: Duration = Duration::from_secs(30);
 /// Between two looks when there was nothing.
 const POLL: Duration = Duration::from_secs(1);
 /// Between two looks for uncertain messages that were settled since: nobody waits for these.
@@ -32,7 +30,7 @@ const PLACED: i64 = 1_000;
 pub struct Returner {
     pub pool: PgPool,
     pub legacy: Legacy,
-    pub engine: Uuid,
+    pub turn: Turn,
     pub capability: String,
     pub on_rollback: OnRollback,
 }
@@ -49,6 +47,9 @@ struct Handback {
 }
 
 impl Returner {
+    /// Its name, and how long a turn of it is.
+    pub const TASK: (&str, Duration) = ("return", Duration::from_secs(30));
+
     /// Until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut is_ruled = false;
@@ -72,6 +73,7 @@ impl Returner {
                 }
             }
         }
+        self.turn.leave().await;
     }
 
     /// The triggers of the control state act by it.
@@ -89,14 +91,7 @@ impl Returner {
 
     /// One step of each tenant and of each list. False: there was nothing, or another engine does it.
     async fn work(&self, whole: bool, stop: &CancellationToken) -> Result<bool, sqlx::Error> {
-        let works: Option<bool> = sqlx::query_scalar("select ficus.take_reader($1, $2, $3)")
-            .bind(READER)
-            .bind(self.engine)
-            .bind(LEASE)
-            .fetch_optional(&self.pool)
-            .await?
-            .flatten();
-        if works != Some(true) {
+        if !self.turn.take().await? {
             return Ok(false);
         }
         let due: Vec<(i64, i64)> =

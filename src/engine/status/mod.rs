@@ -22,12 +22,11 @@ use super::message::{Channel, MessageId};
 use super::quota::Quotas;
 use super::sms::Text;
 use super::spans::{End, Spans};
+use super::turn::Turn;
 use crate::ids::TenantId;
 
-const READER: &str = "legacy";
 /// Events of one step.
 const BATCH: i32 = 5_000;
-const LEASE: Duration = Duration::from_secs(30);
 /// Between two looks when there was nothing.
 const POLL: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -38,11 +37,14 @@ pub struct Teller {
     pub pool: PgPool,
     pub legacy: Legacy,
     pub quotas: Quotas,
-    pub engine: Uuid,
+    pub turn: Turn,
     pub spans: Spans,
 }
 
 impl Teller {
+    /// Its name, and how long a turn of it is.
+    pub const TASK: (&str, Duration) = ("legacy", Duration::from_secs(30));
+
     /// Until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut pause = FIRST_PAUSE;
@@ -68,25 +70,12 @@ impl Teller {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        // Another engine need not wait for the lease to end. Should it fail, it does.
-        let left = sqlx::query("select ficus.leave_events($1, $2)")
-            .bind(READER)
-            .bind(self.engine);
-        if let Err(error) = left.execute(&self.pool).await {
-            tracing::warn!(%error, "could not leave the events to others");
-        }
+        self.turn.leave().await;
     }
 
     /// One batch. False: there is nothing more for now, or another engine reads.
     async fn step(&self) -> Result<bool, sqlx::Error> {
-        let reads: Option<bool> = sqlx::query_scalar("select ficus.take_reader($1, $2, $3)")
-            .bind(READER)
-            .bind(self.engine)
-            .bind(LEASE)
-            .fetch_optional(&self.pool)
-            .await?
-            .flatten();
-        if reads != Some(true) {
+        if !self.turn.take().await? {
             return Ok(false);
         }
         // In a statement of its own, before the events: what was over then is seen below.
@@ -96,7 +85,7 @@ impl Teller {
         let rows: Vec<Row> = sqlx::query_as(
             "select xid, seq, id, tenant_id, state, at, code, channel, campaign_id, recipient, content_id from ficus.read_events($1, $2, $3)",
         )
-        .bind(READER)
+        .bind(self.turn.task)
         .bind(&horizon)
         .bind(BATCH)
         .fetch_all(&self.pool)
@@ -212,8 +201,8 @@ impl Teller {
         let column = |place: usize| counts.values().map(|it| it[place]).collect::<Vec<i32>>();
         let contents: Vec<Uuid> = counts.keys().copied().collect();
         sqlx::query_scalar("select ficus.count_runs($1, $2, $3, $4, $5, $6, $7, $8)")
-            .bind(READER)
-            .bind(self.engine)
+            .bind(self.turn.task)
+            .bind(self.turn.engine)
             .bind(xid)
             .bind(seq)
             .bind(contents)
