@@ -60,7 +60,12 @@ async fn run() {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let bench = Bench {
         submitter: Submitter::start(pool.clone(), &tasks, stop.clone()),
-        quota: Quota::start(legacy(&server, tenants).await, &tasks, stop.clone()),
+        quota: Quota::start(
+            legacy(&server, tenants).await,
+            Channel::Email,
+            &tasks,
+            stop.clone(),
+        ),
         tenants,
         made: Arc::new(AtomicU64::new(0)),
     };
