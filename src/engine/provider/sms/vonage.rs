@@ -83,7 +83,7 @@ fn by_status(status: i64, wait: Option<Duration>) -> Class {
     }
 }
 
-/// "Throughput Rate Exceeded - please wait [ 250 ] and retry": milliseconds.
+/// The text says how long to wait, in milliseconds, in brackets: "Throughput Rate Exceeded - please wait \[ 250 \] and retry".
 fn wait_in(text: &str) -> Option<Duration> {
     let (_, rest) = text.split_once('[')?;
     let (millis, _) = rest.split_once(']')?;
