@@ -601,8 +601,12 @@ begin
             perform ficus.write_ends(
                 engine, array_agg(t.id), array_agg(t.number), array_agg(t.tenant_id), array_agg(t.epoch), array_agg(t.ring), array_agg(t.state),
                 array_agg(t.code), array_agg(t.reference), array_agg(t.due_at), array_agg(t.attempts))
-            from unnest(ids, numbers, tenants, epochs, rings, states, codes, refs, next_at, counted)
-                as t (id, number, tenant_id, epoch, ring, state, code, reference, due_at, attempts)
+            from (
+                select distinct on (u.id, u.number) u.*
+                from unnest(ids, numbers, tenants, epochs, rings, states, codes, refs, next_at, counted) with ordinality
+                    as u (id, number, tenant_id, epoch, ring, state, code, reference, due_at, attempts, place)
+                order by u.id, u.number, u.place
+            ) as t
             where not exists (select from ficus.attempt_end as e where e.id = t.id and e.number = t.number);
     end;
     return query select unnest(lost);

@@ -74,8 +74,10 @@ async fn of_a_list_in_which_one_had_ended_before_its_first_end_stays_and_each_is
     };
     queue.end(&[first]).await.unwrap();
 
+    // Each is told of twice in one list, too.
     let all: Vec<Ended> = due
         .iter()
+        .chain(&due)
         .map(|it| ended(it, epoch, End::Accepted))
         .collect();
     assert!(queue.end(&all).await.unwrap().is_empty());
